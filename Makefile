@@ -1,0 +1,41 @@
+# The two commands of the README, and what CI calls. Everything is installed into .venv, once per change of pyproject.toml.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: export test test-unit lint types wheel clean
+
+export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
+	$(BIN)/onenet-export --target tflite --int8 --preview --out build
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-unit: $(STAMP)  ## the tests that need no converter
+	$(BIN)/python -m pytest tests/unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy does not follow an editable install's import hook: show it the packages in their import layout.
+types: $(STAMP)
+	rm -rf build/types && mkdir -p build/types/onenet
+	ln -s $(CURDIR)/onenet/* build/types/onenet/
+	ln -s $(CURDIR)/calibration $(CURDIR)/export $(CURDIR)/runtimes build/types/onenet/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p onenet
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel --outdir dist
+
+# pip's time stamp is the stamp file: a second `make` finds it newer than pyproject.toml and installs nothing.
+# torch comes first and pinned, so that no later requirement can pull another build of it.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

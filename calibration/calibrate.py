@@ -1,0 +1,92 @@
+"""One calibration for every target: torchao's PT2E flow with onenet's scheme."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.fx import GraphModule
+from torchao.quantization.pt2e import allow_exported_model_train_eval
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+from onenet.calibration.images import PREPROCESSING, Samples
+from onenet.calibration.scheme import CalibrationRecord, Int8Quantizer
+from onenet.errors import RequestError
+from onenet.model import Model, QuantizedModel
+
+ESTIMATOR = "min-max"
+"""Order-independent and free of parameters; the record names it so that a later estimator can be told apart."""
+
+
+def calibrate(
+    model: Model, samples: Samples | Sequence[NDArray[np.float32]], progress: Callable[[int], None] | None = None
+) -> QuantizedModel:
+    """Run the samples through the deploy form and fix every int8 scale.
+
+    Args:
+        model: the lowered model, one image input.
+        samples: images (3, H, W), float32 in [0, 1].
+        progress: called with 1 after each sample.
+
+    Raises:
+        RequestError: no samples, or samples of another shape than the model's input.
+    """
+    images = samples.arrays if isinstance(samples, Samples) else np.stack(list(samples)) if len(samples) else np.empty(0)
+    expected = model.spec.inputs[0].shape
+    if len(images) == 0:
+        raise RequestError("calibration needs at least one sample, found none; give --calibration DIR or FILE.npz")
+    if images.shape[1:] != expected[1:]:
+        raise RequestError(f"calibration samples have shape {images.shape[1:]}, the model takes {expected[1:]}")
+    prepared = prepare_pt2e(trace(model), Int8Quantizer())
+    with torch.no_grad():
+        for image in images:
+            prepared(torch.from_numpy(np.ascontiguousarray(image))[None].expand(expected))
+            if progress:
+                progress(1)
+    open_form = convert_pt2e(copy.deepcopy(prepared), fold_quantize=False)
+    reference = convert_pt2e(prepared, fold_quantize=True)
+    for module in (open_form, reference):
+        allow_exported_model_train_eval(module)
+    ids = samples.ids if isinstance(samples, Samples) else tuple(sha256(image.tobytes()) for image in images)
+    return QuantizedModel(model, reference, open_form, record_of(reference, ids))
+
+
+def trace(model: Model) -> GraphModule:
+    """The training-level ATen graph that PT2E annotates."""
+    program = torch.export.export(model.module, model.example(), strict=False)
+    return program.module(check_guards=False)  # type: ignore[return-value]  # it is a GraphModule
+
+
+def record_of(reference: GraphModule, ids: tuple[str, ...]) -> CalibrationRecord:
+    quantize = torch.ops.quantized_decomposed.quantize_per_tensor.default
+    sites: dict[str, dict[str, float]] = {}
+    for node in reference.graph.nodes:
+        if node.target is quantize:
+            source, scale, zero_point, *_ = node.args
+            sites[str(source)] = {"scale": float(scale), "zero_point": int(zero_point)}
+    content: dict[str, Any] = {
+        "ids": sorted(ids),
+        "preprocessing": PREPROCESSING,
+        "estimator": ESTIMATOR,
+        "sites": sites,
+    }
+    identity = sha256(json.dumps(content, sort_keys=True).encode())[:16]
+    return CalibrationRecord(identity, len(ids), ids, PREPROCESSING, ESTIMATOR, sites, output_steps(reference))
+
+
+def output_steps(reference: GraphModule) -> tuple[float | None, ...]:
+    """The scale of the dequantize operator behind each output."""
+    dequantize = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+    (results,) = next(node for node in reference.graph.nodes if node.op == "output").args
+    results = results if isinstance(results, (tuple, list)) else [results]
+    return tuple(float(each.args[1]) if each.target is dequantize else None for each in results)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,187 @@
+"""Train the two shipped checkpoints on DSB-2018 nuclei (CC0), on a CPU, in less than an hour each.
+
+    python examples/train_nuclei.py DATA --variant ed --out onenet-ed4.safetensors
+    python examples/train_nuclei.py DATA --variant e  --out onenet-e4.safetensors
+
+DATA holds ``train/images/*.jpg``, ``train/labels/*.png`` (0 background, 1 nucleus) and the same under ``val``.
+The weights written are those of the last step: nothing is selected on the validation images.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from onenet.models.onenet import Conv1DBlock, OneNet, OneNetConfig
+
+WIDTH = {"ed": 20, "e": 16}
+EPOCHS = {"ed": 40, "e": 70}
+
+
+def read_split(folder: Path) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, H, W) uint8 and labels (N, H, W) uint8."""
+    images = sorted((folder / "images").glob("*.jpg"))
+    if not images:
+        raise SystemExit(f"no images under {folder / 'images'}")
+    pixels = [np.asarray(Image.open(path).convert("RGB")) for path in images]
+    labels = [np.asarray(Image.open(folder / "labels" / f"{path.stem}.png")) for path in images]
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(labels))
+
+
+def warp(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random rotation, flip, zoom (0.75 to 1.5) and shift: one affine map per sample, mirrored at the border."""
+    n = len(x)
+    angle = torch.rand(n, generator=generator) * 2 * math.pi
+    zoom = torch.exp((torch.rand(n, generator=generator) - 0.42) * 0.7)
+    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    shift = (torch.rand(n, 2, generator=generator) - 0.5) * 0.5
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    theta = torch.stack([torch.stack([cos * flip, -sin, shift[:, 0]], 1), torch.stack([sin * flip, cos, shift[:, 1]], 1)], 1)
+    grid = F.affine_grid(theta, [n, 1, *x.shape[2:]], align_corners=False)
+    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    y = F.grid_sample(y[:, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False)
+    return x, y[:, 0].long()
+
+
+def recolour(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Random gamma, gain per channel, offset and noise: microscopes differ more than nuclei do."""
+    n = len(x)
+
+    def spread(low: float, high: float, channels: int = 1) -> Tensor:
+        return low + (high - low) * torch.rand(n, channels, 1, 1, generator=generator)
+
+    x = x.clamp(1e-4, 1) ** torch.exp(spread(-0.3, 0.3))
+    x = x * torch.exp(spread(-0.35, 0.35)) * spread(0.95, 1.05, 3) + spread(-0.03, 0.03)
+    return (x + torch.randn(x.shape, generator=generator) * spread(0, 0.01)).clamp(0, 1)
+
+
+def batches(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of augmented batches."""
+    for index in torch.randperm(len(x), generator=generator).split(size):
+        if len(index) == size:
+            image, label = warp(x[index].float() / 255, y[index], generator)
+            yield recolour(image, generator), label
+
+
+def as_images(model: OneNet) -> OneNet:
+    """Run the 1D blocks as 1x1 convolutions on images: the same function of the same parameters, 2-5 times faster to train."""
+    if model.config.kernel is not None:
+        raise SystemExit("this example trains networks without spatial convolution")
+
+    def block_forward(self: Conv1DBlock, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.conv.weight.reshape(self.conv.out_channels, -1, 1, 1), self.conv.bias)
+        x = F.relu(x) if self.relu else x
+        if self.bn is None:
+            return x
+        bn = self.bn
+        return F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, self.training, bn.momentum or 0.1, bn.eps)
+
+    def encode(x: Tensor) -> list[Tensor]:
+        x = (x - 0.45) / 0.225
+        for block in model.encoder.bottleneck.blocks:
+            x = block_forward(block, x)
+        features = [x]
+        for i in range(model.config.layers):
+            x = F.pixel_unshuffle(x, 2)
+            for name in (f"channel_1_{i}", f"channel_2_{i}"):
+                x = block_forward(model.encoder.convs[name], x)
+            features.append(x)
+        return features
+
+    def decode(features: list[Tensor]) -> Tensor:
+        x = block_forward(model.decoder.bottleneck, features[-1])
+        for i in range(model.config.layers, 0, -1):
+            x = F.pixel_shuffle(x, 2)
+            x = torch.cat([x, features[i - 1]], 1) if i > 1 else x
+            for name in (f"channel_1_{i}", f"channel_2_{i}"):
+                x = block_forward(model.decoder.convs[name], x)
+        return block_forward(model.decoder.convs["head_1"], x)
+
+    model.encoder.forward = encode  # type: ignore[method-assign]
+    if model.config.variant == "ed":
+        model.decoder.forward = decode  # type: ignore[method-assign]
+    return model
+
+
+def loss_of(logits: Tensor, label: Tensor) -> Tensor:
+    """Cross entropy + soft Dice of the foreground."""
+    p = logits.softmax(1)[:, 1]
+    dice = 1 - (2 * (p * label).sum() + 1) / (p.sum() + label.sum() + 1)
+    return F.cross_entropy(logits, label) + dice
+
+
+@torch.no_grad()
+def evaluate(model: OneNet, x: Tensor, y: Tensor) -> dict[str, float]:
+    """IoU and Dice over all pixels of the split (not the mean over images)."""
+    model.eval()
+    predicted = torch.cat([model(image[None].float() / 255).argmax(1) for image in x])
+    scores = {}
+    for k, name in enumerate(("background", "nucleus")):
+        a, b = predicted == k, y == k
+        both = float((a & b).sum())
+        scores[f"iou_{name}"] = both / float((a | b).sum())
+        scores[f"dice_{name}"] = 2 * both / float(a.sum() + b.sum())
+    scores["miou"] = (scores["iou_background"] + scores["iou_nucleus"]) / 2
+    scores["mdice"] = (scores["dice_background"] + scores["dice_nucleus"]) / 2
+    return {key: round(value, 4) for key, value in scores.items()}
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="folder with train/ and val/", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="safetensors file to write")],
+    variant: Annotated[str, typer.Option(help="'ed' or 'e'")] = "ed",
+    width: Annotated[int | None, typer.Option(help="default: 20 for ed, 16 for e (at most 5 MB in fp32)")] = None,
+    epochs: Annotated[int | None, typer.Option(help="default: 40 for ed, 70 for e")] = None,
+    batch: Annotated[int, typer.Option(help="images per step")] = 8,
+    rate: Annotated[float, typer.Option(help="peak learning rate of the one-cycle schedule")] = 3e-3,
+    seed: Annotated[int, typer.Option(help="random seed")] = 0,
+) -> None:
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    config = OneNetConfig(variant, width=width or WIDTH[variant], classes=2, kernel=None)  # type: ignore[arg-type]
+    epochs = epochs or EPOCHS[variant]
+    model = as_images(OneNet(config))
+    if variant == "e":
+        model = model.to(memory_format=torch.channels_last)  # 2D decoder: twice as fast
+    x, y = read_split(data / "train")
+    x_val, y_val = read_split(data / "val")
+    steps = epochs * (len(x) // batch)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
+    bf16 = torch.cpu._is_avx512_bf16_supported()
+    start = time.monotonic()
+    for epoch in range(epochs):
+        model.train()
+        total = 0.0
+        for image, label in batches(x, y, batch, generator):
+            if variant == "e":
+                image = image.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                logits = model(image)
+            loss = loss_of(logits.float(), label)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        line = f"epoch {epoch + 1}/{epochs}  loss {total / (len(x) // batch):.4f}  {(time.monotonic() - start) / 60:.1f} min"
+        if (epoch + 1) % 5 == 0 or epoch + 1 == epochs:
+            line += f"  val {json.dumps(evaluate(model, x_val, y_val))}"
+            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

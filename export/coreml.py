@@ -1,0 +1,108 @@
+"""Core ML ML programs through coremltools, made on Linux or macOS; RGB images go in as Core ML images.
+
+iOS 16 for fp32 and fp16 (pixel_unshuffle), iOS 17 for int8 (quantize/dequantize operators).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from onenet.export.job import Job
+from onenet.export.quiet import quiet
+from onenet.spec import TensorSpec
+
+LAYOUT = "NCHW"
+PACKAGES = ("torch", "torchao", "coremltools")
+METADATA = "onenet"
+NAMESPACE = "https://arxiv.org/abs/2411.09838"
+"""Root of the package items' identifiers: random UUIDs would make two exports differ."""
+
+
+def convert(job: Job, path: Path) -> None:
+    """Write the package, without its manifest, to ``path`` (a folder)."""
+    with quiet():
+        import coremltools as ct  # 9 s: only here
+
+        module = job.quantized.reference if job.quantized else job.model.module
+        program = torch.export.export(module, job.model.example(), strict=False).run_decompositions({})
+        spec = job.model.spec
+        model = ct.convert(
+            program,
+            inputs=[input_type(ct, each) for each in spec.inputs],
+            outputs=[ct.TensorType(name=each.name, dtype=output_dtype(each)) for each in spec.outputs],
+            minimum_deployment_target=ct.target.iOS17 if job.quantized else ct.target.iOS16,
+            compute_precision=ct.precision.FLOAT16 if job.precision == "fp16" else ct.precision.FLOAT32,
+            skip_model_load=True,
+        )
+        describe(model, job)
+        model.save(str(path))
+    normalise(path)
+
+
+def input_type(ct: Any, spec: TensorSpec) -> Any:
+    """RGB images as ``ImageType`` (0..255 scaled to [0, 1]); anything else as a float tensor."""
+    if spec.role == "image" and spec.shape[1] == 3 and spec.shape[0] == 1:
+        return ct.ImageType(name=spec.name, shape=spec.shape, scale=1 / 255, color_layout=ct.colorlayout.RGB)
+    return ct.TensorType(name=spec.name, shape=spec.shape, dtype=np.dtype(spec.dtype))
+
+
+def output_dtype(spec: TensorSpec) -> Any:
+    return np.int32 if spec.dtype.startswith("int") else np.float32
+
+
+def describe(model: Any, job: Job) -> None:
+    model.short_description = f"{job.model.spec.name}, {job.precision}"
+    model.version = "1"
+
+
+def normalise(path: Path) -> None:
+    """Take out random identifiers, dates and debug files, so that the same input gives the same bytes."""
+    from coremltools.proto import Model_pb2
+
+    for extra in path.rglob("executorch_debug_handle_mapping.json"):
+        extra.unlink()
+    file = path / "Manifest.json"
+    manifest = json.loads(file.read_text())
+    names = {old: stable_id(item["path"]) for old, item in manifest["itemInfoEntries"].items()}
+    names = {old: new for old, new in names.items() if (path / "Data" / manifest["itemInfoEntries"][old]["path"]).exists()}
+    manifest["itemInfoEntries"] = {names[old]: manifest["itemInfoEntries"][old] for old in sorted(names, key=names.__getitem__)}
+    manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
+    file.write_text(json.dumps(manifest, indent=4, sort_keys=True))
+    model_file = model_path(path)
+    model = Model_pb2.Model.FromString(model_file.read_bytes())
+    for key in [k for k in model.description.metadata.userDefined if "date" in k.lower()]:
+        del model.description.metadata.userDefined[key]
+    model_file.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def stable_id(item: str) -> str:
+    import uuid
+
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{NAMESPACE}/{item}")).upper()
+
+
+def model_path(package: Path) -> Path:
+    return package / "Data" / "com.apple.CoreML" / "model.mlmodel"
+
+
+def io_quantization(_: Path) -> dict[str, tuple[float, int]]:
+    """Core ML packages have float or image ends only."""
+    return {}
+
+
+def embed(path: Path, manifest: str) -> None:
+    """Store the manifest in the model's user-defined metadata under the key ``onenet``."""
+    from coremltools.proto import Model_pb2
+
+    file = model_path(path)
+    model = Model_pb2.Model.FromString(file.read_bytes())
+    model.description.metadata.userDefined[METADATA] = manifest
+    temporary = file.with_suffix(".new")
+    temporary.write_bytes(model.SerializeToString(deterministic=True))
+    os.replace(temporary, file)

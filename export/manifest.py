@@ -1,0 +1,87 @@
+"""The manifest: everything an app, a report or a suspicious expert must know of one artifact. Deterministic: no clock, no host.
+
+It is embedded in the artifact. The copy beside it (``ARTIFACT.json``) adds what can only be known afterwards: the artifact's
+size and SHA-256, and the results of the checks made on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from onenet.calibration.images import PREPROCESSING
+from onenet.export.job import Job, as_list
+from onenet.runtimes import golden
+from onenet.spec import TensorSpec
+
+SCHEMA = 1
+
+
+def make_manifest(
+    job: Job,
+    layout: str,
+    packages: tuple[str, ...],
+    io_quantization: dict[str, tuple[float, int]],
+    picture: NDArray[np.float32] | None,
+) -> dict[str, Any]:
+    """The embedded part of the manifest; ``picture`` (3, h, w) becomes the golden input."""
+    spec = job.model.spec
+
+    def stored(tensor: TensorSpec) -> dict[str, Any]:
+        tensor = tensor.in_layout(layout)  # type: ignore[arg-type]  # a literal of the target's module
+        if tensor.name in io_quantization:
+            scale, zero_point = io_quantization[tensor.name]
+            tensor = dataclasses.replace(tensor, dtype="int8", scale=scale, zero_point=zero_point)
+        return dataclasses.asdict(tensor)
+
+    record = job.quantized.record if job.quantized else None
+    return {
+        "schema": SCHEMA,
+        "name": spec.name,
+        "task": spec.task,
+        "target": job.target,
+        "precision": job.precision,
+        "io": job.io,
+        "inputs": [stored(t) for t in spec.inputs],
+        "outputs": [stored(t) for t in spec.outputs],
+        "classes": [dataclasses.asdict(c) for c in spec.classes],
+        "normalisation": spec.normalisation,
+        "preprocessing": PREPROCESSING,
+        "source": spec.source,
+        "lowering": job.model.lowering.as_dict() if job.model.lowering else None,
+        "calibration": {"id": record.id, "samples": record.samples, "estimator": record.estimator} if record else None,
+        "golden": golden_pair(job, picture),
+        "tools": {name: tool_version(name) for name in ("onenet", *packages)},
+    }
+
+
+def golden_pair(job: Job, picture: NDArray[np.float32] | None) -> dict[str, Any]:
+    """Golden input, and the reference's sampled output: the float model's, or the int8 simulation's for int8."""
+    spec = job.model.spec
+    inputs = [golden.make_input(t, picture) for t in spec.inputs]
+    feeds = [torch.from_numpy(golden.read_input(e, t)) for e, t in zip(inputs, spec.inputs, strict=True)]
+    module = job.quantized.reference if job.quantized else job.model.module
+    with torch.no_grad():
+        values = [r.numpy() for r in as_list(module(*feeds))]
+    steps = job.quantized.record.output_steps if job.quantized else (None,) * len(values)
+    outputs = [
+        golden.make_output(t.name, v, t.layout == "NCHW", step) for t, v, step in zip(spec.outputs, values, steps, strict=True)
+    ]
+    return {"inputs": inputs, "outputs": outputs}
+
+
+def tool_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def to_json(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,141 @@
+"""TFLite through litert-torch; inputs and outputs NHWC, named in the signature ``serving_default``.
+
+int8 comes out of the converter with int8 inputs and outputs. Float ones get a QUANTIZE or DEQUANTIZE operator at the ends,
+added to the flatbuffer (schema: tensorflow/compiler/mlir/lite/schema/schema.fbs).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import litert_torch
+import numpy as np
+import torch
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_quantizer import qtyping, quantizer
+from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
+from litert_torch.quantize.quant_config import QuantConfig
+
+from onenet.export.job import Job, Named
+from onenet.export.quiet import quiet
+
+LAYOUT = "NHWC"
+PACKAGES = ("torch", "torchao", "litert-torch", "ai-edge-quantizer")
+METADATA = "onenet"
+
+
+def convert(job: Job, path: Path) -> None:
+    """Write the artifact, without its manifest, to ``path``."""
+    with quiet():
+        content = converted(job)
+        if job.precision == "fp16":
+            content = half_weights(content)
+    if job.precision == "int8" and job.io == "float":
+        content = with_float_ends(content)
+    path.write_bytes(content)
+
+
+def converted(job: Job) -> bytes:
+    spec = job.model.spec
+    source = job.quantized.open_form if job.quantized else job.model.module
+    module = Named(source, spec.inputs, spec.outputs, nhwc=True)
+    feeds = {t.name: torch.zeros(t.in_layout("NHWC").shape, dtype=getattr(torch, t.dtype)) for t in spec.inputs}
+    # The quantizer given here only tells the converter that the program is statically quantized; the scales are ours.
+    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False)
+    static = QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(config)) if job.quantized else None
+    model = litert_torch.convert(module.eval(), sample_kwargs=feeds, quant_config=static)
+    return bytes(model.model_content())
+
+
+def half_weights(content: bytes) -> bytes:
+    """float16 weights behind DEQUANTIZE operators: XNNPACK and the GPU delegate read them directly."""
+    tool = quantizer.Quantizer(bytearray(content))
+    weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+    options = qtyping.OpQuantizationConfig(weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT)
+    tool.update_quantization_recipe(
+        regex=".*",
+        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+        op_config=options,
+        algorithm_key="float_casting",
+    )
+    return bytes(tool.quantize().quantized_model)
+
+
+def with_float_ends(content: bytes) -> bytes:
+    model = unpack(content)
+    graph = model.subgraphs[0]
+    signature = model.signatureDefs[0]
+    for ends, maps, builtin in (
+        (graph.inputs, signature.inputs, schema.BuiltinOperator.QUANTIZE),
+        (graph.outputs, signature.outputs, schema.BuiltinOperator.DEQUANTIZE),
+    ):
+        for place, index in enumerate(ends):
+            tensor = graph.tensors[index]
+            if tensor.type != schema.TensorType.INT8:
+                continue
+            graph.tensors.append(float_copy(tensor))
+            outer = len(graph.tensors) - 1
+            ends[place] = outer
+            for entry in maps:
+                entry.tensorIndex = outer if entry.tensorIndex == index else entry.tensorIndex
+            is_input = builtin == schema.BuiltinOperator.QUANTIZE
+            operator = make_operator(model, builtin, outer if is_input else index, index if is_input else outer)
+            graph.operators.insert(0 if is_input else len(graph.operators), operator)
+    return pack(model)
+
+
+def float_copy(tensor: Any) -> Any:
+    copy = schema.TensorT()
+    copy.shape, copy.name, copy.type = tensor.shape, tensor.name + b"_float", schema.TensorType.FLOAT32
+    copy.buffer, copy.hasRank = 0, tensor.hasRank  # buffer 0 is the empty one
+    return copy
+
+
+def make_operator(model: Any, builtin: int, source: int, result: int) -> Any:
+    codes = [code.builtinCode for code in model.operatorCodes]
+    if builtin not in codes:
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = builtin
+        code.version = 2 if builtin == schema.BuiltinOperator.DEQUANTIZE else 1  # version 2 reads int8
+        model.operatorCodes.append(code)
+        codes.append(builtin)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = codes.index(builtin)
+    operator.inputs, operator.outputs = np.array([source], np.int32), np.array([result], np.int32)
+    return operator
+
+
+def io_quantization(path: Path) -> dict[str, tuple[float, int]]:
+    """Signature name -> (scale, zero point) of the int8 inputs and outputs."""
+    model = unpack(path.read_bytes())
+    signature, tensors = model.signatureDefs[0], model.subgraphs[0].tensors
+    found = {}
+    for entry in [*signature.inputs, *signature.outputs]:
+        tensor = tensors[entry.tensorIndex]
+        if tensor.type == schema.TensorType.INT8:
+            found[entry.name.decode()] = (float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))
+    return found
+
+
+def embed(path: Path, manifest: str) -> None:
+    """Store the manifest in the flatbuffer's metadata under the name ``onenet``."""
+    model = unpack(path.read_bytes())
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(manifest.encode(), np.uint8)
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA.encode(), len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    path.write_bytes(pack(model))
+
+
+def unpack(content: bytes) -> Any:
+    return schema.ModelT.InitFromPackedBuf(content, 0)
+
+
+def pack(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

@@ -1,0 +1,251 @@
+"""The command line: thin over ``onenet.build``, ``lower``, ``calibrate``, ``export`` and ``verify``.
+
+Exit codes: 0 done, 1 a check failed, 2 the request is wrong, 3 a tool or device failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from onenet.errors import OneNetError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+app = typer.Typer(
+    name="onenet",
+    help="Export a segmentation network to TFLite, ONNX and Core ML, with one int8 calibration and every artifact checked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+models_app = typer.Typer(help="List the models that can be exported, or show one.", invoke_without_command=True)
+app.add_typer(models_app, name="models")
+
+
+def one_line_errors(function: F) -> F:
+    """A user's mistake is one line on stderr and an exit code, never a traceback."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except OneNetError as error:
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.secho("interrupted: nothing half-written was left behind", fg="red", err=True)
+            raise typer.Exit(130) from None
+
+    return wrapped  # type: ignore[return-value]  # the wrapper has the same signature
+
+
+WHAT, HOW, WHERE = "What to export", "How to export it", "Result"
+MODEL_HELP = "A name from `onenet models`, or path/to/file.py:factory for any other network."
+EXPORT_EPILOG = "Example:  onenet-export --target tflite --int8"
+
+
+@app.command("export", epilog=EXPORT_EPILOG)
+@one_line_errors
+def export_command(
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            help="tflite, onnx or coreml; may be given several times. Default: tflite.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            "-p",
+            help="fp32, fp16 or int8; may be given several times. Default: fp32.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Short for --precision int8.", rich_help_panel=HOW)] = False,
+    io: Annotated[
+        str,
+        typer.Option(help="float, or int8 for integer inputs and outputs (int8 TFLite and ONNX).", rich_help_panel=HOW),
+    ] = "float",
+    output: Annotated[
+        str, typer.Option(help="What the network returns: logits, probabilities or labels.", rich_help_panel=HOW)
+    ] = "logits",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Images for int8: a folder, or an .npz. Default: 32 shipped nuclei images.", rich_help_panel=HOW),
+    ] = None,
+    calibration_samples: Annotated[
+        int, typer.Option(min=1, help="Use at most this many, evenly spaced by name.", rich_help_panel=HOW)
+    ] = 32,
+    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP, rich_help_panel=WHAT)] = "onenet-ed4",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="A state dict: .safetensors, .pt or .pth. Default: the shipped ones.", rich_help_panel=WHAT),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option("--random-weights", help="Export an untrained network (for benchmarks).", rich_help_panel=WHAT),
+    ] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML configuration of the official OneNet repository.", rich_help_panel=WHAT)
+    ] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Channels at full resolution.", rich_help_panel=WHAT)] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="Number of classes.", rich_help_panel=WHAT)] = None,
+    kernel: Annotated[
+        int | None, typer.Option(min=1, help="Length of the spatial 1D convolution (odd).", rich_help_panel=WHAT)
+    ] = None,
+    no_spatial: Annotated[bool, typer.Option("--no-spatial", help="No spatial convolution.", rich_help_panel=WHAT)] = False,
+    input_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="H W", help="Height and width. Default: 256 256.", rich_help_panel=WHAT),
+    ] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(help="Folder to compare with the float model on: images, or images/ and labels/.", rich_help_panel=WHERE),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the artifacts.", rich_help_panel=WHERE)] = Path("build"),
+    preview: Annotated[
+        bool,
+        typer.Option("--preview/--no-preview", help="Draw what the artifact predicts, beside it.", rich_help_panel=WHERE),
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify/--no-verify", help="Check each artifact before it is written.", rich_help_panel=WHERE),
+    ] = True,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of tables.", rich_help_panel=WHERE)
+    ] = False,
+) -> None:
+    """Export a trained network as verified TFLite, ONNX or Core ML files.
+
+    The network is lowered exactly, quantized once for all targets, converted, run against the float model, and written with a
+    manifest. Without options it exports the shipped nuclei segmentation model.
+    """
+    from onenet import command_export
+
+    if no_spatial and kernel is not None:
+        raise typer.BadParameter("--kernel and --no-spatial exclude each other")
+    request = command_export.Request(
+        targets=target or ["tflite"],
+        precisions=[*(precision or []), *(["int8"] if int8 else [])] or ["fp32"],
+        io=io,
+        calibration=calibration,
+        calibration_samples=calibration_samples,
+        evaluation=evaluation,
+        out=out,
+        preview=preview,
+        verify=verify,
+        json=json,
+        model=model,
+        build=dict(
+            weights=weights,
+            random_weights=random_weights,
+            config=config,
+            width=width,
+            classes=classes,
+            kernel=kernel,
+            spatial=False if no_spatial else None,
+            input_size=input_size,
+            output=output,
+        ),
+    )
+    command_export.run(request)
+
+
+@app.command("verify", epilog="Example:  onenet verify build/onenet-ed4_int8.tflite")
+@one_line_errors
+def verify_command(
+    artifacts: Annotated[
+        list[Path], typer.Argument(metavar="ARTIFACT...", help=".tflite, .onnx or .mlpackage made by onenet.")
+    ],
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Check artifacts alone: bytes, names, shapes and the golden pair inside. Needs their runtime, not torch."""
+    from onenet import console
+    from onenet.runtimes.parity import verify
+
+    results = [verify(path, threads) for path in artifacts]
+    if json:
+        console.print_json([result.as_dict() for result in results])
+    else:
+        for result in results:
+            console.print_verification(result)
+    if not all(result.passed for result in results):
+        raise typer.Exit(1)
+
+
+@models_app.callback()
+@one_line_errors
+def models_command(context: typer.Context) -> None:
+    """List the models that can be exported."""
+    if context.invoked_subcommand is None:
+        from onenet import console
+
+        console.print_models()
+
+
+@models_app.command("show", epilog="Example:  onenet models show onenet-ed4 --lowering")
+@one_line_errors
+def models_show_command(
+    name: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    lowering: Annotated[bool, typer.Option("--lowering", help="List the exact rewrites applied and declined.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Show a model's signature, size and, with --lowering, what the exact rewrites do to it."""
+    from onenet import command_show
+
+    command_show.run(name, lowering, json)
+
+
+@app.command("doctor", epilog="Example:  onenet doctor")
+@one_line_errors
+def doctor_command() -> None:
+    """Say what this machine can export and run, and what is missing."""
+    from onenet import doctor
+
+    if not doctor.run():
+        raise typer.Exit(3)
+
+
+def version_callback(value: bool) -> None:
+    if value:
+        from onenet import __version__
+
+        typer.echo(f"onenet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_callback(
+    version: Annotated[  # typer calls the callback; the value is not needed here
+        bool, typer.Option("--version", callback=version_callback, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of ``onenet``."""
+    app()
+
+
+def export_main() -> None:
+    """Entry point of ``onenet-export``: ``onenet export`` under a name of its own."""
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    alone.command(name="onenet-export", epilog=EXPORT_EPILOG)(export_command)
+    alone(prog_name=Path(sys.argv[0]).name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What ``onenet export`` does: the library's steps in order, with progress, a summary and a preview."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onenet
+from onenet import console
+from onenet.calibration.images import (
+    LabelledImages,
+    Samples,
+    default_calibration,
+    default_evaluation,
+    load_labelled,
+    load_samples,
+)
+from onenet.errors import RequestError, ToolError
+from onenet.export.job import check_pair, combinations
+from onenet.model import Model, QuantizedModel
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command's options."""
+
+    targets: list[str]
+    precisions: list[str]
+    io: str
+    calibration: Path | None
+    calibration_samples: int
+    evaluation: Path | None
+    out: Path
+    preview: bool
+    verify: bool
+    json: bool
+    model: str
+    build: dict[str, Any]
+
+
+def run(request: Request) -> None:
+    pairs = list(combinations(request.targets, request.precisions))
+    for target, precision in pairs:
+        check_pair(target, precision, request.io if precision == "int8" else "float")
+    if request.io == "int8" and "int8" not in request.precisions:
+        check_pair(pairs[0][0], pairs[0][1], request.io)
+    with console.Steps(silent=request.json) as steps:
+        steps.start("loading PyTorch")
+        need_converters()
+        steps.start("building the model")
+        model = onenet.build(request.model, **request.build)
+        steps.start("lowering it exactly")
+        lowered = onenet.lower(model)
+        evaluation = load_evaluation(request, lowered)
+        quantized = calibrate(request, lowered, steps) if "int8" in request.precisions else None
+        exported = []
+        for target, precision in pairs:
+            steps.start(f"converting to {target} {precision} and checking it")
+            source = quantized if precision == "int8" else lowered
+            assert source is not None
+            options = dict(target=target, precision=precision, io=request.io if precision == "int8" else "float")
+            artifact = onenet.export(source, out=request.out, evaluation=evaluation, verify=request.verify, **options)
+            preview = draw(request, artifact, lowered, evaluation, steps)
+            exported.append((artifact, preview))
+    if request.json:
+        console.print_json([{**a.as_dict(), "preview": str(p) if p else None} for a, p in exported])
+    else:
+        console.print_exported(exported, quantized)
+
+
+def need_converters() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ToolError('exporting needs PyTorch and the converters: pip install "onenet[export]"') from error
+
+
+def load_evaluation(request: Request, model: Model) -> LabelledImages | Samples | None:
+    """The evaluation images; masks only where they belong to the model's classes."""
+    first = model.spec.inputs[0]
+    if len(model.spec.inputs) != 1 or first.role != "image" or first.shape[1] not in (1, 3):
+        if request.evaluation:
+            raise RequestError(f"--evaluation needs a model of one image input with 1 or 3 channels, found {first.shape}")
+        return None
+    channels, height, width = first.shape[1:]
+    if request.evaluation is not None:
+        if (request.evaluation / "labels").is_dir():
+            return load_labelled(request.evaluation, height, width)
+        return load_samples(request.evaluation, height, width, channels=channels)
+    if model.spec.source.get("weights") == "shipped":
+        return load_labelled(default_evaluation(), height, width)
+    return load_samples(default_evaluation() / "images", height, width, channels=channels)
+
+
+def calibrate(request: Request, model: Model, steps: console.Steps) -> QuantizedModel:
+    channels, height, width = model.spec.inputs[0].shape[1:]
+    source = request.calibration or default_calibration()
+    samples = load_samples(source, height, width, limit=request.calibration_samples, channels=channels)
+    for line in samples.skipped:
+        steps.warn(f"skipped {line}")
+    if request.calibration is None and model.spec.source.get("weights") != "shipped":
+        steps.warn("calibrating on the shipped nuclei images: give --calibration DIR with images like your model's own")
+    steps.start("calibrating int8", total=len(samples))
+    return onenet.calibrate(model, samples, progress=steps.advance)
+
+
+def draw(
+    request: Request, artifact: Any, model: Model, evaluation: LabelledImages | Samples | None, steps: console.Steps
+) -> Path | None:
+    """The preview picture; None where it was not asked for or cannot be drawn."""
+    if not request.preview:
+        return None
+    from onenet.export.preview import preview
+
+    steps.start("drawing the preview")
+    path, reason = preview(artifact, model, evaluation)
+    if reason:
+        steps.warn(f"no preview of {artifact.path.name}: {reason}")
+    return path

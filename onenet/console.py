@@ -1,0 +1,166 @@
+"""Everything the command line prints: steps with progress, tables, JSON. Made for 80 columns."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from onenet import models
+
+if TYPE_CHECKING:
+    from onenet.export.export import ExportedArtifact
+    from onenet.model import QuantizedModel
+    from onenet.runtimes.parity import Verification
+
+
+class Steps:
+    """One progress line per step on stderr, kept on the screen when done; silent for ``--json``."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        # Converters have stderr redirected while they run (export/quiet.py); a copy of it stays ours.
+        self.stream = os.fdopen(os.dup(sys.stderr.fileno()), "w") if has_descriptor() else sys.stderr
+        self.console = Console(file=self.stream, quiet=silent)
+        self.progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/green]"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=silent or not self.console.is_terminal,
+        )
+        self.task: Any = None
+        self.current: tuple[str, float] | None = None
+
+    def __enter__(self) -> Steps:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.finish()
+        elif self.task is not None:
+            self.progress.update(self.task, visible=False)
+        self.progress.stop()
+        if self.stream is not sys.stderr:
+            self.stream.close()
+
+    def start(self, what: str, total: int = 1) -> None:
+        self.finish()
+        self.current = (what, time.monotonic())
+        self.task = self.progress.add_task(what, total=total)
+
+    def advance(self, count: int) -> None:
+        self.progress.advance(self.task, count)
+
+    def finish(self) -> None:
+        """End the current step; where stderr is no terminal, print it as one line."""
+        if self.current is None:
+            return
+        what, began = self.current
+        total = self.progress.tasks[-1].total
+        self.progress.update(self.task, completed=total)
+        if self.progress.disable:
+            self.console.print(f"{what}: {time.monotonic() - began:.1f} s", highlight=False)
+        self.current = None
+
+    def warn(self, text: str) -> None:
+        self.console.print(f"[yellow]warning:[/yellow] {text}", highlight=False)
+
+
+def has_descriptor() -> bool:
+    try:
+        sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return False
+    return True
+
+
+def stdout() -> Console:
+    return Console(highlight=False)
+
+
+def print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+    return table
+
+
+def print_exported(exported: Sequence[tuple[ExportedArtifact, Path | None]], quantized: QuantizedModel | None) -> None:
+    """The summary: one row per artifact."""
+    right = ("size", "SQNR", "labels", "mIoU", "s")
+    table = plain_table("file", *right, "checked", right=right)
+    for artifact, _ in exported:
+        quality = artifact.quality
+        table.add_row(
+            artifact.path.name,
+            size(artifact.bytes),
+            "-" if quality is None or quality.sqnr_db is None else f"{min(quality.sqnr_db, 999):.1f} dB",
+            "-" if quality is None or quality.label_agreement is None else f"{quality.label_agreement:.2%}",
+            "-" if quality is None or quality.miou is None else f"{quality.miou:.4f}",
+            f"{artifact.seconds:.1f}",
+            checked(artifact),
+        )
+    out = stdout()
+    out.print()
+    out.print(table)
+    out.print()
+    first = exported[0][0].quality
+    notes = []
+    if first is not None:
+        notes.append(f"SQNR and label agreement: against the float model, on {first.images} images.")
+    if first is not None and first.miou_float is not None:
+        notes.append(f"mIoU of the float model on them: {first.miou_float:.4f}.")
+    if quantized is not None:
+        notes.append(f"Calibrated on {quantized.record.samples} images, calibration {quantized.record.id}.")
+    for note in notes:
+        out.print(note, style="dim")
+    for artifact, preview in exported:
+        out.print(f"{artifact.path}" + (f"  (picture: {preview.name})" if preview else ""), soft_wrap=True)
+
+
+def checked(artifact: ExportedArtifact) -> str:
+    if artifact.verification is None:
+        return "[yellow]no[/yellow]"
+    unanswered = [c.name for c in artifact.verification.checks if c.passed is None and c.name != "bytes"]
+    return f"[yellow]all but {', '.join(unanswered)}[/yellow]" if unanswered else "[green]yes[/green]"
+
+
+def print_verification(result: Verification) -> None:
+    out = stdout()
+    state = "[green]verified[/green]" if result.passed else "[red]FAILED[/red]"
+    runtime = f"{result.runtime['name']} {result.runtime['version']}"
+    out.print(f"{result.artifact}: {state}  ({result.target} {result.precision}, {runtime})", soft_wrap=True)
+    table = plain_table("", "check", "found")
+    for check in result.checks:
+        mark = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}[check.passed]
+        table.add_row(mark, check.name, check.detail)
+    out.print(table)
+
+
+def print_models() -> None:
+    table = plain_table("name", "weights", "what it is")
+    for entry in models.REGISTRY.values():
+        table.add_row(entry.name, "shipped" if entry.weights else "yours", entry.summary)
+    out = stdout()
+    out.print(table)
+    out.print("\nAny other network: --model path/to/file.py:factory", style="dim")
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them, in decimal units."""
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

@@ -1,0 +1,35 @@
+"""Every error a user can meet, and the exit code the command line gives it.
+
+    OneNetError
+     ├─ CheckError      1  an artifact, a budget or a comparison failed its check
+     ├─ RequestError    2  the request cannot be carried out as written
+     └─ ToolError       3  a converter, runtime, file system or device failed
+
+A message is one line: what was asked, what was found, what is supported, what to do.
+"""
+
+from __future__ import annotations
+
+
+class OneNetError(Exception):
+    """Base of every error that onenet raises on purpose."""
+
+    exit_code = 3
+
+
+class CheckError(OneNetError):
+    """A check ran and failed: parity, structure, a budget."""
+
+    exit_code = 1
+
+
+class RequestError(OneNetError):
+    """The request is wrong: an unknown name, an impossible pair, an unreadable input."""
+
+    exit_code = 2
+
+
+class ToolError(OneNetError):
+    """A tool, a runtime, the file system or a device failed."""
+
+    exit_code = 3

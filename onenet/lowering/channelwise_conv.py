@@ -1,0 +1,44 @@
+"""Conv1d(1 -> O, kernel = stride = C) on a sequence (N, 1, L) -> reshape to (N, C, L/C), Conv1d(C -> O, 1x1)
+
+OneNet's channel-wise convolution (arXiv 2411.09838, section 3.2) is a matrix product per pixel. Converters map the literal
+form to a depthwise or strided convolution with one input channel, which int8 kernels run 10 times slower.
+"""
+
+from __future__ import annotations
+
+from torch.fx import Node
+
+from onenet.lowering.graph import Graph, arguments, aten, shape, spread
+from onenet.lowering.rule import Report
+
+
+def rewrite(graph: Graph, report: Report) -> None:
+    for node in graph.calls(aten.conv1d.default):
+        weight = graph.value(arguments(node)[1])
+        if weight is None or weight.shape[1] != 1 or (weight.shape[0] == 1 and weight.shape[2] == 1):
+            continue
+        reason = decline(node)
+        if reason:
+            report.decline(reason)
+            continue
+        source, _, bias, *_ = arguments(node)
+        n, _, length = shape(source)
+        channels = weight.shape[2]
+        with graph.before(node):
+            pixels = graph.call(aten.reshape.default, source, [n, length // channels, channels])
+            planes = graph.call(aten.permute.default, pixels, [0, 2, 1])
+            mixed = graph.constant(weight.transpose(1, 2))
+            graph.replace(node, graph.call(aten.conv1d.default, planes, mixed, bias))
+        report.apply()
+
+
+def decline(node: Node) -> str | None:
+    source, weight, _, stride, padding, dilation, groups = arguments(node)
+    kernel = shape(weight)[2]
+    if spread(stride, 1) != [kernel]:
+        return "kernel and stride differ: a spatial convolution"
+    if spread(padding, 1) != [0] or (kernel > 1 and spread(dilation, 1) != [1]) or groups != 1:
+        return "padded, dilated or grouped"
+    if shape(source)[2] % kernel:
+        return "the sequence is not a whole number of kernels"
+    return None

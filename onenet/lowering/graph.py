@@ -1,0 +1,120 @@
+"""The graph that rules rewrite: torch.export's ATen graph, with a shape on every node and weights in float64.
+
+Shapes are static and carried as meta tensors, so a new node knows its shape the moment it is made.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+aten = torch.ops.aten
+
+
+def channel_affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``x * scale + shift`` per channel (axis 1). The one form in which rules speak of normalisation and BatchNorm."""
+    shape = [1, -1] + [1] * (x.dim() - 2)
+    return x * scale.reshape(shape) + shift.reshape(shape)
+
+
+class Graph:
+    """A traced module under rewrite."""
+
+    def __init__(self, module: nn.Module, inputs: Sequence[Tensor]) -> None:
+        double = copy.deepcopy(module).eval().double()
+        inputs = [x.double() if x.is_floating_point() else x for x in inputs]
+        program = torch.export.export(double, tuple(inputs), strict=False)
+        self.module: GraphModule = program.module(check_guards=False)  # type: ignore[assignment]  # it is a GraphModule
+        self._constants = 0
+        for node in self.module.graph.nodes:
+            value = node.meta.get("val")
+            if isinstance(value, Tensor):
+                node.meta["val"] = torch.empty(value.shape, dtype=value.dtype, device="meta")
+        self.module.graph.eliminate_dead_code()
+
+    def calls(self, *targets: Any) -> Iterator[Node]:
+        """Nodes that call one of ``targets``, in order; safe against rewriting while iterating."""
+        for node in list(self.module.graph.nodes):
+            if node.op == "call_function" and node.target in targets and not node._erased:
+                yield node
+
+    def value(self, argument: Any) -> Tensor | None:
+        """The tensor behind a parameter or buffer; None for anything computed."""
+        if not isinstance(argument, Node) or argument.op != "get_attr":
+            return None
+        value: Any = self.module
+        for part in str(argument.target).split("."):
+            value = getattr(value, part)
+        return value.detach() if isinstance(value, Tensor) else None
+
+    @contextmanager
+    def before(self, node: Node) -> Iterator[None]:
+        with self.module.graph.inserting_before(node):
+            yield
+
+    def call(self, target: Callable[..., Any], *args: Any) -> Node:
+        """Insert a call at the current place; its shape is computed on meta tensors."""
+        node = self.module.graph.call_function(target, args)
+        node.meta["val"] = target(*map_arg(args, lambda n: n.meta["val"]))
+        return node
+
+    def constant(self, value: Tensor) -> Node:
+        """Insert a new constant at the current place."""
+        name = f"lowered_{self._constants}"
+        self._constants += 1
+        self.module.register_buffer(name, value.contiguous())
+        node = self.module.graph.get_attr(name)
+        node.meta["val"] = torch.empty_like(value, device="meta")
+        return node
+
+    def replace(self, old: Node, new: Node) -> None:
+        """Let every user of ``old`` use ``new``, and remove ``old`` with what only it needed."""
+        old.replace_all_uses_with(new)
+        self.erase(old)
+
+    def erase(self, node: Node) -> None:
+        """Remove a node nobody uses, and then its inputs that nobody uses any more."""
+        if node.users or node._erased or node.op in ("placeholder", "output"):
+            return
+        inputs = node.all_input_nodes
+        self.module.graph.erase_node(node)
+        for each in inputs:
+            self.erase(each)
+
+    def finish(self) -> GraphModule:
+        self.module.graph.lint()
+        self.module.delete_all_unused_submodules()
+        self.module.recompile()
+        return self.module
+
+
+def shape(node: Node) -> tuple[int, ...]:
+    return tuple(node.meta["val"].shape)
+
+
+def users(node: Node) -> list[Node]:
+    return list(node.users)
+
+
+def arguments(node: Node) -> list[Any]:
+    """The positional and keyword arguments of a call by schema order, with the schema's defaults filled in."""
+    schema = node.target._schema  # type: ignore[union-attr]  # an OpOverload
+    values = []
+    for i, argument in enumerate(schema.arguments):
+        if i < len(node.args):
+            values.append(node.args[i])
+        else:
+            values.append(node.kwargs.get(argument.name, argument.default_value))
+    return values
+
+
+def spread(value: int | Sequence[int], count: int) -> list[int]:
+    """torch's convention for per-axis options: one number, or one per axis."""
+    return [value] * count if isinstance(value, int) else list(value) * (count // len(value))

@@ -1,0 +1,81 @@
+"""Reading checkpoints: safetensors, or PyTorch files as data only, never as code."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onenet.errors import RequestError
+
+SUFFIXES = (".safetensors", ".pt", ".pth")
+COUNTER = "num_batches_tracked"
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a checkpoint file.
+
+    PyTorch files may nest it under ``state_dict`` or ``model``; a ``module.`` prefix (DataParallel) is taken off.
+
+    Raises:
+        RequestError: no such file, unknown suffix, damaged, or no tensors inside.
+    """
+    if path.suffix not in SUFFIXES:
+        raise RequestError(f"weights {path.name}: suffix {path.suffix!r} is not supported; use {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise RequestError(f"weights file {path} does not exist; give an existing {' or '.join(SUFFIXES)} file")
+    try:
+        content: Any = load_safetensors(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # each reader has its own exceptions, pickle's among them
+        raise RequestError(f"weights {path.name} cannot be read: {first_line(error)}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise RequestError(f"weights {path.name} holds no state dict (names with tensors); save model.state_dict()")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def load_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def load_into(module: nn.Module, state: dict[str, Tensor], where: str) -> None:
+    """Load a state dict strictly.
+
+    Raises:
+        RequestError: names the first key that differs, with the shape expected and the shape found.
+    """
+    own = module.state_dict()
+    for key, value in own.items():
+        if key not in state:
+            if key.endswith(COUNTER):
+                continue
+            raise RequestError(f"{where} does not fit: {key} is expected with shape {tuple(value.shape)}, found no such key")
+        if state[key].shape != value.shape:
+            raise RequestError(
+                f"{where} does not fit: {key} is expected with shape {tuple(value.shape)}, found {tuple(state[key].shape)}"
+            )
+    unexpected = [key for key in state if key not in own]
+    if unexpected:
+        raise RequestError(f"{where} does not fit: it holds {unexpected[0]}, which this model does not have")
+    module.load_state_dict(state, strict=False)
+
+
+def state_sha256(module: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def first_line(error: BaseException) -> str:
+    """The first non-empty line of an exception's text, or its type."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,232 @@
+"""Is the artifact the model? Names, then shapes, then values, against the golden pair and on images.
+
+Every tolerance of the project is in ``TOLERANCES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onenet.files import sha256_of
+from onenet.runtimes import golden, metrics
+from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar
+from onenet.spec import TensorSpec
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What an artifact may differ by from its reference; None: not asked."""
+
+    relative: float | None = None
+    """Largest difference over the largest reference value."""
+    sqnr_db: float | None = None
+    mean_steps: float | None = None
+    """Mean difference in int8 steps of the output."""
+    agreement: float | None = None
+    """Share of equal labels."""
+
+
+TOLERANCES: dict[str, Tolerance] = {
+    # Another summation order costs 1e-7 to 1e-6 of the largest value; a wrong weight layout costs 1e-1.
+    "fp32": Tolerance(relative=1e-5),
+    # 11-bit mantissas through some 25 layers measure 55 to 75 dB.
+    "fp16": Tolerance(sqnr_db=50.0),
+    # Kernels round differently: XNNPACK and the reference kernels differ by one step in about 3 % of values.
+    "int8": Tolerance(mean_steps=1.0, agreement=0.99),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question asked of an artifact. ``passed`` is None where it could not be answered here; ``detail`` says why."""
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What ``verify`` found."""
+
+    artifact: str
+    target: str
+    precision: str
+    runtime: dict[str, Any]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed is not False for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed}
+
+
+def verify(path: Path | str, threads: int | None = None) -> Verification:
+    """Check an artifact alone: its bytes, names, shapes and golden pair. Needs its runtime, not torch.
+
+    Raises:
+        RequestError: no such artifact, or not a format that onenet writes.
+        CheckError: it carries no manifest to check it against.
+        ToolError: the runtime is missing or cannot load it.
+    """
+    path = Path(path)
+    manifest = manifest_of(path)
+    checks = [check_bytes(path)]
+    artifact = open_artifact(path, threads)
+    checks += check_signature(artifact)
+    if all(check.passed is not False for check in checks):
+        checks += check_values_here(artifact)
+    return Verification(path.name, manifest["target"], manifest["precision"], artifact.session.runtime, tuple(checks))
+
+
+def check_bytes(path: Path) -> Check:
+    """The file is the one that the manifest beside it describes."""
+    sidecar = read_sidecar(path)
+    expected = (sidecar or {}).get("artifact", {}).get("sha256")
+    if expected is None:
+        return Check("bytes", None, "no manifest beside the artifact: nothing to compare its SHA-256 with")
+    found = sha256_of(path)
+    same = found == expected
+    return Check("bytes", same, f"SHA-256 {found[:12]}" + ("" if same else f", {expected[:12]} expected"))
+
+
+def check_signature(artifact: Artifact) -> list[Check]:
+    """Names first, then shapes and types, of inputs and outputs."""
+    checks = []
+    for kind, expected, found in (
+        ("inputs", artifact.inputs, artifact.session.inputs),
+        ("outputs", artifact.outputs, artifact.session.outputs),
+    ):
+        names, own = [t.name for t in expected], [t.name for t in found]
+        if names != own:
+            checks.append(Check(kind, False, f"names {names} expected, found {own}"))
+            continue
+        wrong = [
+            f"{a.name}: {a.dtype} {a.shape} expected, found {b.dtype} {b.shape}"
+            for a, b in zip(expected, found, strict=True)
+            if (a.shape, a.dtype) != (b.shape, b.dtype)
+        ]
+        good = ", ".join(f"{t.name} {t.dtype} {'x'.join(map(str, t.shape))}" for t in expected)
+        checks.append(Check(kind, not wrong, "; ".join(wrong) or good))
+    return checks
+
+
+def check_values_here(artifact: Artifact) -> list[Check]:
+    """``check_values`` where this machine can run the artifact, and the reason where it cannot."""
+    if not artifact.session.runs_here:
+        return [Check("values", None, f"unchecked: {artifact.session.runtime['kernels']}")]
+    checks = check_values(artifact)
+    if any(check.passed is False for check in checks) and may_saturate(artifact):
+        return explain_saturation(artifact, checks)
+    return checks
+
+
+def check_values(artifact: Artifact) -> list[Check]:
+    """Run the golden input and compare the sampled outputs."""
+    pair, precision = artifact.manifest["golden"], artifact.manifest["precision"]
+    inputs = {t.name: golden.read_input(e, t.in_layout("NCHW")) for e, t in zip(pair["inputs"], artifact.inputs, strict=True)}
+    results = artifact.run(inputs)
+    checks = []
+    for entry, spec in zip(pair["outputs"], artifact.outputs, strict=True):
+        has_channels = spec.in_layout("NCHW").layout == "NCHW"
+        found = golden.sample_like(entry, results[spec.name], has_channels)
+        checks.append(compare(spec, precision, golden.decode(entry), found, entry.get("step")))
+    return checks
+
+
+def compare(spec: TensorSpec, precision: str, reference: Array, found: Array, step: float | None) -> Check:
+    """Hold (pixels, channels) values against the tolerance of a precision."""
+    tolerance = TOLERANCES[precision]
+    passed, details = True, []
+    if not np.isfinite(found).all():
+        return Check(f"values of {spec.name}", False, "the output holds NaN or infinity")
+    if spec.role == "labels":
+        agreement = metrics.label_agreement(reference, found)
+        needed = tolerance.agreement or 0.99
+        return Check(f"values of {spec.name}", agreement >= needed, f"labels agree on {agreement:.2%} (>= {needed:.0%})")
+    difference = np.abs(reference.astype(np.float64) - found)
+    if tolerance.relative is not None:
+        relative = float(difference.max() / max(np.abs(reference).max(), 1e-30))
+        passed &= relative <= tolerance.relative
+        details.append(f"relative difference {relative:.1e} (<= {tolerance.relative:.0e})")
+    if tolerance.sqnr_db is not None:
+        sqnr = metrics.sqnr_db(reference, found)
+        passed &= sqnr >= tolerance.sqnr_db
+        details.append(f"SQNR {sqnr:.1f} dB (>= {tolerance.sqnr_db:.0f})")
+    if tolerance.mean_steps is not None and step is not None:
+        steps = float(difference.mean() / step)
+        passed &= steps <= tolerance.mean_steps
+        details.append(f"{steps:.2f} steps off on average (<= {tolerance.mean_steps:.0f})")
+    if tolerance.agreement is not None and reference.shape[1] > 1:
+        agreement = metrics.label_agreement(reference.argmax(1), found.argmax(1))
+        passed &= agreement >= tolerance.agreement
+        details.append(f"labels agree on {agreement:.2%} (>= {tolerance.agreement:.0%})")
+    return Check(f"values of {spec.name}", passed, ", ".join(details))
+
+
+def may_saturate(artifact: Artifact) -> bool:
+    """An int8 ONNX artifact on an x86 CPU whose int8 kernels add in 16 bits (no VNNI)."""
+    from onenet.runtimes.onnxruntime import has_vnni
+
+    manifest = artifact.manifest
+    return bool(manifest["target"] == "onnx" and manifest["precision"] == "int8" and has_vnni() is False)
+
+
+def explain_saturation(artifact: Artifact, native: list[Check]) -> list[Check]:
+    """Repeat the check with the quantized operators computed in float: right values there mean that the CPU saturates."""
+    exact = check_values(open_artifact(artifact.path, exact_int8=True))
+    if not all(check.passed for check in exact):
+        return native
+    note = "this CPU has no VNNI and its int8 kernels saturate; the artifact is right (in exact arithmetic: {})"
+    return [Check(n.name, None, f"{n.detail}; " + note.format(e.detail)) for n, e in zip(native, exact, strict=True)]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """An artifact against the float model on images. mIoU is None where there are no masks."""
+
+    images: int
+    sqnr_db: float | None
+    label_agreement: float | None
+    miou_float: float | None = None
+    miou: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {key: round(v, 6) if isinstance(v, float) else v for key, v in asdict(self).items()}
+
+
+def labels_of(value: Array, role: str) -> Array:
+    """Class indices (N, H, W) of an output: as they are, or the largest channel."""
+    return value.astype(np.int64) if role == "labels" else value.argmax(1)
+
+
+def run_all(run: Callable[[Array], Array], images: Array, batch: int) -> Array:
+    """Run images (N, C, H, W) through a network of fixed batch size; the last batch is filled up with its last image."""
+    results = []
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
+        filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), 0)]) if len(part) < batch else part
+        results.append(run(filled)[: len(part)])
+    return np.concatenate(results)
+
+
+def quality(role: str, reference: Array, found: Array, truth: Array | None, classes: int) -> Quality:
+    """Compare outputs on images: SQNR over all values, label agreement over all pixels, mIoU over all pixels."""
+    sqnr = None if role == "labels" else metrics.sqnr_db(reference, found)
+    if role not in ("logits", "probabilities", "labels"):
+        return Quality(len(reference), sqnr, None)
+    a, b = labels_of(reference, role), labels_of(found, role)
+    scores: Sequence[float | None] = (None, None)
+    if truth is not None:
+        scores = [metrics.mean_iou(metrics.confusion(truth, labels, classes)) for labels in (a, b)]
+    return Quality(len(reference), sqnr, metrics.label_agreement(a, b), *scores)

@@ -46,91 +46,57 @@ def one_line_errors(function: F) -> F:
     return wrapped  # type: ignore[return-value]  # the wrapper has the same signature
 
 
-WHAT, HOW, WHERE = "What to export", "How to export it", "Result"
+what = functools.partial(typer.Option, rich_help_panel="What to export")
+how = functools.partial(typer.Option, rich_help_panel="How to export it")
+where = functools.partial(typer.Option, rich_help_panel="Result")
 MODEL_HELP = "A name from `onenet models`, or path/to/file.py:factory for any other network."
+EXPORT_HELP = (
+    "Export a trained network as verified TFLite, ONNX or Core ML files.\n\n"
+    "Without options it exports the shipped nuclei segmentation model. The network is lowered exactly, quantized once for "
+    "all targets, converted, run against the float model, and written with a manifest."
+)
 EXPORT_EPILOG = "Example:  onenet-export --target tflite --int8"
 
 
-@app.command("export", epilog=EXPORT_EPILOG)
+@app.command("export", help=EXPORT_HELP, epilog=EXPORT_EPILOG)
 @one_line_errors
 def export_command(
     target: Annotated[
         list[str] | None,
-        typer.Option(
-            "--target",
-            "-t",
-            help="tflite, onnx or coreml; may be given several times. Default: tflite.",
-            rich_help_panel=HOW,
-        ),
+        how("--target", "-t", metavar="NAME", help="tflite, onnx or coreml; repeat for several. Default: tflite."),
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(
-            "--precision",
-            "-p",
-            help="fp32, fp16 or int8; may be given several times. Default: fp32.",
-            rich_help_panel=HOW,
-        ),
+        how("--precision", "-p", metavar="NAME", help="fp32, fp16 or int8; repeat for several. Default: fp32."),
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Short for --precision int8.", rich_help_panel=HOW)] = False,
-    io: Annotated[
-        str,
-        typer.Option(help="float, or int8 for integer inputs and outputs (int8 TFLite and ONNX).", rich_help_panel=HOW),
-    ] = "float",
-    output: Annotated[
-        str, typer.Option(help="What the network returns: logits, probabilities or labels.", rich_help_panel=HOW)
-    ] = "logits",
+    int8: Annotated[bool, how("--int8", help="Short for --precision int8.")] = False,
+    io: Annotated[str, how(metavar="TYPE", help="float, or int8 for integer inputs and outputs (TFLite, ONNX).")] = "float",
+    output: Annotated[str, how(metavar="ROLE", help="What the network returns: logits, probabilities or labels.")] = "logits",
     calibration: Annotated[
-        Path | None,
-        typer.Option(help="Images for int8: a folder, or an .npz. Default: 32 shipped nuclei images.", rich_help_panel=HOW),
+        Path | None, how(metavar="PATH", help="Images for int8: a folder or an .npz. Default: 32 shipped images of nuclei.")
     ] = None,
-    calibration_samples: Annotated[
-        int, typer.Option(min=1, help="Use at most this many, evenly spaced by name.", rich_help_panel=HOW)
-    ] = 32,
-    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP, rich_help_panel=WHAT)] = "onenet-ed4",
+    calibration_samples: Annotated[int, how(metavar="N", min=1, help="Use at most this many, evenly spaced by name.")] = 32,
+    model: Annotated[str, what("--model", "-m", metavar="MODEL", help=MODEL_HELP)] = "onenet-ed4",
     weights: Annotated[
-        Path | None,
-        typer.Option(help="A state dict: .safetensors, .pt or .pth. Default: the shipped ones.", rich_help_panel=WHAT),
+        Path | None, what(metavar="FILE", help="State dict: .safetensors, .pt or .pth. Default: the shipped one.")
     ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option("--random-weights", help="Export an untrained network (for benchmarks).", rich_help_panel=WHAT),
-    ] = False,
-    config: Annotated[
-        Path | None, typer.Option(help="A YAML configuration of the official OneNet repository.", rich_help_panel=WHAT)
-    ] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Channels at full resolution.", rich_help_panel=WHAT)] = None,
-    classes: Annotated[int | None, typer.Option(min=1, help="Number of classes.", rich_help_panel=WHAT)] = None,
-    kernel: Annotated[
-        int | None, typer.Option(min=1, help="Length of the spatial 1D convolution (odd).", rich_help_panel=WHAT)
-    ] = None,
-    no_spatial: Annotated[bool, typer.Option("--no-spatial", help="No spatial convolution.", rich_help_panel=WHAT)] = False,
-    input_size: Annotated[
-        tuple[int, int] | None,
-        typer.Option(metavar="H W", help="Height and width. Default: 256 256.", rich_help_panel=WHAT),
-    ] = None,
+    random_weights: Annotated[bool, what("--random-weights", help="Export an untrained network (for benchmarks).")] = False,
+    config: Annotated[Path | None, what(metavar="FILE", help="YAML configuration of the official repository.")] = None,
+    width: Annotated[int | None, what(metavar="N", min=1, help="Channels at full resolution.")] = None,
+    classes: Annotated[int | None, what(metavar="N", min=1, help="Number of classes.")] = None,
+    kernel: Annotated[int | None, what(metavar="N", min=1, help="Length of the spatial 1D convolution (odd).")] = None,
+    no_spatial: Annotated[bool, what("--no-spatial", help="No spatial convolution.")] = False,
+    input_size: Annotated[tuple[int, int] | None, what(metavar="H W", help="Height and width. Default: 256 256.")] = None,
+    out: Annotated[Path, where("--out", "-o", metavar="DIR", help="Folder for the artifacts.")] = Path("build"),
     evaluation: Annotated[
         Path | None,
-        typer.Option(help="Folder to compare with the float model on: images, or images/ and labels/.", rich_help_panel=WHERE),
+        where(metavar="DIR", help="Images to compare with the float model on; with images/ and labels/, mIoU as well."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the artifacts.", rich_help_panel=WHERE)] = Path("build"),
-    preview: Annotated[
-        bool,
-        typer.Option("--preview/--no-preview", help="Draw what the artifact predicts, beside it.", rich_help_panel=WHERE),
-    ] = False,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify/--no-verify", help="Check each artifact before it is written.", rich_help_panel=WHERE),
-    ] = True,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of tables.", rich_help_panel=WHERE)
-    ] = False,
+    preview: Annotated[bool, where("--preview/--no-preview", help="Draw what the artifact predicts, beside it.")] = False,
+    verify: Annotated[bool, where("--verify/--no-verify", help="Check each artifact before it is written.")] = True,
+    json: Annotated[bool, where("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
-    """Export a trained network as verified TFLite, ONNX or Core ML files.
-
-    The network is lowered exactly, quantized once for all targets, converted, run against the float model, and written with a
-    manifest. Without options it exports the shipped nuclei segmentation model.
-    """
+    """See ``EXPORT_HELP``."""
     from onenet import command_export
 
     if no_spatial and kernel is not None:
@@ -165,9 +131,7 @@ def export_command(
 @app.command("verify", epilog="Example:  onenet verify build/onenet-ed4_int8.tflite")
 @one_line_errors
 def verify_command(
-    artifacts: Annotated[
-        list[Path], typer.Argument(metavar="ARTIFACT...", help=".tflite, .onnx or .mlpackage made by onenet.")
-    ],
+    artifacts: Annotated[list[Path], typer.Argument(metavar="ARTIFACT", help=".tflite, .onnx or .mlpackage made by onenet.")],
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
@@ -243,7 +207,7 @@ def main() -> None:
 def export_main() -> None:
     """Entry point of ``onenet-export``: ``onenet export`` under a name of its own."""
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    alone.command(name="onenet-export", epilog=EXPORT_EPILOG)(export_command)
+    alone.command(name="onenet-export", help=EXPORT_HELP, epilog=EXPORT_EPILOG)(export_command)
     alone(prog_name=Path(sys.argv[0]).name)
 
 

@@ -18,17 +18,23 @@ CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
 
 
 def rewrite(graph: Graph, report: Report) -> None:
+    while any([push_where_possible(graph, node, report) for node in graph.calls(channel_affine)]):
+        pass  # merging two affines makes a third
     for node in graph.calls(channel_affine):
-        source, scale, shift = node.args[0], graph.value(node.args[1]), graph.value(node.args[2])
-        assert isinstance(source, Node) and scale is not None and shift is not None
         for user in users(node):
-            reason = decline(graph, user, node)
-            if reason:
-                report.decline(reason)
-                continue
-            push(graph, user, node, source, scale, shift)
-            report.apply()
-        graph.erase(node)
+            report.decline(decline(graph, user, node) or "")
+
+
+def push_where_possible(graph: Graph, node: Node, report: Report) -> bool:
+    """Take the affine into each user that can take it exactly; True if there was one."""
+    source, scale, shift = node.args[0], graph.value(node.args[1]), graph.value(node.args[2])
+    assert isinstance(source, Node) and scale is not None and shift is not None
+    able = [user for user in users(node) if decline(graph, user, node) is None]
+    for user in able:
+        push(graph, user, node, source, scale, shift)
+        report.apply()
+    graph.erase(node)
+    return bool(able)
 
 
 def decline(graph: Graph, user: Node, operand: Node) -> str | None:

@@ -2,7 +2,7 @@
 
     file --read_image--> (H, W, 3) uint8 --to_input--> (C, height, width) float32 in [0, 1]
 
-numpy and Pillow only. Embedded colour profiles and gamma are not applied: a camera on a device does not apply them either.
+numpy and Pillow only. Embedded colour profiles and gamma are not applied: frames of a device's camera bring none.
 """
 
 from __future__ import annotations
@@ -25,18 +25,16 @@ from onenet.errors import RequestError
 PREPROCESSING = "rgb01/resize-bilinear/1"
 """What turned a file into an input; manifests store it.
 
-EXIF rotation applied, RGB in [0, 1], stretched to (H, W) with Pillow's bilinear (antialiased) filter on 8-bit values when
-the size differs, no letterbox, no crop. One-channel models get the ITU-R 601 luma of the RGB pixels, taken before the
-resize.
+EXIF rotation applied, RGB in [0, 1], stretched to (H, W) with Pillow's bilinear (antialiased) filter when the size
+differs, no letterbox, no crop. The filter works on 8-bit values. One-channel models get the ITU-R 601 luma of the RGB
+pixels, taken before the resize.
 """
 
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
-)
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 """File names that count as images in a folder, compared without case."""
 
 # Decoders are named one by one because Pillow's full list has one (EPS) that starts another program.
-FORMATS = ("BMP", "DIB", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,13 +52,14 @@ _GRAY_STEP = {"L;2": 85, "L;4": 17}
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 T = TypeVar("T")
+Prepare = Callable[[Pixels, Path], T]
 
 
 class ImageError(RequestError):
     """A file is not an image that can be read: missing, truncated, too large, or something else altogether."""
 
 
-# --- one image ---------------------------------------------------------------------------------------------------------
+# --- one image ------------------------------------------------------------
 
 
 def read_image(path: Path) -> Pixels:
@@ -69,16 +68,16 @@ def read_image(path: Path) -> Pixels:
     Images of more than twice ``PIL.Image.MAX_IMAGE_PIXELS`` (179 million pixels unless changed) are refused before they
     are decoded; Pillow's warning below that limit is silenced. Raises ImageError.
     """
-    return _decode(_read_bytes(path), str(path))
+    return _decode(_read_bytes(path, str(path)), str(path))
 
 
 def pixels_of(image: Image.Image) -> Pixels:
     """(H, W, 3) RGB of an opened image, upright, from any mode.
 
     Grayscale is replicated. Transparency is composited over black: what is left of Android's and iOS's premultiplied
-    bitmaps when alpha is dropped. 16-bit values are value / 65535 (12-bit data in 16-bit files stays dark; values of
-    32-bit integers outside 0..65535 are clipped). Floats are taken as [0, 1] if none is above 1, else as [0, 255] if none
-    is above 255, else as [0, 65535]; negative values and NaN are 0.
+    bitmaps when alpha is dropped. 16-bit gray is value / 65535 (12-bit data in 16-bit files stays dark; values of
+    32-bit integers outside 0..65535 are clipped). Floats are taken as [0, 1] if none is above 1, else as [0, 255] if
+    none is above 255, else as [0, 65535]; negative values and NaN are 0.
     """
     image.load()  # some formats know their orientation, and TIFF applies it, only after decoding
     image = _upright(image)
@@ -121,13 +120,13 @@ def _check_request(height: int, width: int, channels: int) -> None:
         )
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, name: str) -> bytes:
     try:
         if path.exists() and not path.is_file():  # a pipe would block for ever
-            raise ImageError(f"cannot read the image {path}: not a regular file")
+            raise ImageError(f"cannot read the image {name}: not a regular file")
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise ImageError(f"cannot read the image {path}: {_reason(error)}") from error
+        raise ImageError(f"cannot read the image {name}: {_reason(error)}") from error
 
 
 def _decode(data: bytes, name: str) -> Pixels:
@@ -146,7 +145,7 @@ def _decode(data: bytes, name: str) -> Pixels:
 def _reason(error: Exception) -> str:
     """One line, and the same for the same file: Pillow's own text can hold a memory address."""
     if isinstance(error, UnidentifiedImageError):
-        return f"not an image, or not one of {', '.join(FORMATS)}"
+        return f"not recognised as an image; supported are {', '.join(FORMATS)}"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return " ".join(text.split()) or type(error).__name__
 
@@ -170,15 +169,16 @@ def _unit_floats(values: NDArray[Any]) -> NDArray[Any]:
     finite = values[np.isfinite(values)]
     top = float(finite.max()) if finite.size else 1.0
     full = 1.0 if top <= 1 else 255.0 if top <= 255 else 65535.0
-    return np.clip(values, 0, full) / full
+    unit: NDArray[np.float64] = np.clip(values, 0, full) / full
+    return unit
 
 
 def _premultiplied(image: Image.Image) -> Pixels:
-    colours = np.asarray(image)[..., :-1]
-    return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)), dtype=np.uint8)
+    colours: Pixels = np.asarray(image, dtype=np.uint8)[..., :-1]
+    return np.repeat(colours, 3 // colours.shape[2], axis=2)
 
 
-# --- folders and archives ----------------------------------------------------------------------------------------------
+# --- folders and archives -------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +186,7 @@ class Samples:
     """Model inputs and where they came from.
 
     ``ids`` are SHA-256: of a file's bytes, or of one sample's bytes as an .npz stores it. ``files`` are base names
-    (``NAME.npz[3]`` for the fourth sample of an archive). ``skipped`` holds one line for every file that was not readable.
+    (``NAME.npz[3]`` for the fourth sample of an archive). ``skipped`` holds one line for each unreadable file.
     """
 
     name: str
@@ -211,7 +211,7 @@ class LabelledImages:
 def find_images(folder: Path) -> list[Path]:
     """Image files under ``folder`` and its sub-folders (links to folders are not followed), sorted by relative name.
 
-    Files count by EXTENSIONS; whatever starts with a dot is left out. Raises RequestError when a folder cannot be listed.
+    Files count by EXTENSIONS; dot names are left out. Raises RequestError when a folder cannot be listed.
     """
 
     def refuse(error: OSError) -> None:
@@ -242,8 +242,8 @@ def load_samples(source: Path, height: int, width: int, limit: int | None = None
         items, skipped = _read_folder(source, limit, lambda pixels, _: to_input(pixels, height, width, channels))
         return _samples(_base_name(source), items, skipped, [item.value for item in items])
     if not os.path.lexists(source):
-        raise RequestError(f"there is no {source}: expected a folder of images, one image, or an .npz file")
-    data = _read_bytes(source)
+        raise RequestError(f"cannot find {source}: expected a folder of images, one image, or an .npz file")
+    data = _read_bytes(source, str(source))
     array = to_input(_decode(data, str(source)), height, width, channels)
     return Samples(source.name, array[None], (hashlib.sha256(data).hexdigest(),), (source.name,))
 
@@ -285,13 +285,11 @@ class _Item(Generic[T]):
     value: T
 
 
-def _read_folder(
-    folder: Path, limit: int | None, prepare: Callable[[Pixels, Path], T]
-) -> tuple[list[_Item[T]], list[str]]:
+def _read_folder(folder: Path, limit: int | None, prepare: Prepare[T]) -> tuple[list[_Item[T]], list[str]]:
     """What ``prepare`` makes of up to ``limit`` readable images in name order, and a line for each unreadable one."""
     paths = find_images(folder)
     if not paths:
-        raise RequestError(f"{folder} holds no image; names that count end in {', '.join(sorted(EXTENSIONS))}")
+        raise RequestError(f"{folder} holds no image; names that count end in {', '.join(EXTENSIONS)}")
     wanted = len(paths) if limit is None else min(limit, len(paths))
     first = _evenly(len(paths), wanted)
     found: dict[int, _Item[T]] = {}
@@ -299,16 +297,17 @@ def _read_folder(
     for index in (*first, *sorted(set(range(len(paths))) - set(first))):
         if len(found) == wanted:
             break
+        name = paths[index].relative_to(folder).as_posix()
         try:
-            data = _read_bytes(paths[index])
-            pixels = _decode(data, paths[index].relative_to(folder).as_posix())
+            data = _read_bytes(paths[index], name)
+            pixels = _decode(data, name)
         except ImageError as error:
             skipped[index] = str(error)
             continue
         found[index] = _Item(paths[index], hashlib.sha256(data).hexdigest(), prepare(pixels, paths[index]))
     lines = [skipped[index] for index in sorted(skipped)]
     if not found:
-        raise RequestError(f"{folder} holds {_files(len(paths))}, none readable: {lines[0]}")
+        raise RequestError(f"{folder} holds {len(paths)} image file(s), none readable: {lines[0]}")
     return [found[index] for index in sorted(found)], lines
 
 
@@ -320,10 +319,6 @@ def _evenly(count: int, wanted: int) -> list[int]:
 def _samples(name: str, items: Sequence[_Item[T]], skipped: list[str], arrays: list[Floats]) -> Samples:
     ids = tuple(item.digest for item in items)
     return Samples(name, np.stack(arrays), ids, tuple(item.path.name for item in items), tuple(skipped))
-
-
-def _files(count: int) -> str:
-    return "1 image file" if count == 1 else f"{count} image files"
 
 
 def _base_name(folder: Path) -> str:
@@ -368,7 +363,11 @@ def _load_npz(path: Path, height: int, width: int, limit: int | None, channels: 
 
 def _read_npz(path: Path) -> NDArray[Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                raise ValueError("not a zip archive")
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
             names = list(archive.files)
             name = "images" if "images" in names else names[0] if len(names) == 1 else None
             array = archive[name] if name else None

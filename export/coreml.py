@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from onenet.export.job import Job
-from onenet.export.quiet import quiet
+from onenet.quiet import quiet
 from onenet.spec import TensorSpec
 
 LAYOUT = "NCHW"

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from onenet.calibration.images import LabelledImages, Samples
 from onenet.errors import CheckError, RequestError
-from onenet.export.job import SUFFIXES, Job, as_list, check_pair
+from onenet.export.job import Job, as_list
 from onenet.export.manifest import make_manifest, to_json
+from onenet.export.pairs import check_pair
 from onenet.files import publish, sha256_of, size_of, temporary_folder
 from onenet.lowering import lower
 from onenet.model import Model, QuantizedModel
+from onenet.quiet import quiet
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import open_artifact, sidecar_of
 
@@ -81,7 +83,8 @@ def export(
     precision = precision or ("int8" if quantized else "fp32")
     check_pair(target, precision, io)
     job = make_job(model, target, precision, io)
-    backend = importlib.import_module(f"onenet.export.{target}")
+    with quiet():
+        backend = importlib.import_module(f"onenet.export.{target}")
     out = Path(out)
     with temporary_folder(out) as folder:
         temporary = folder / job.file_name
@@ -89,14 +92,16 @@ def export(
         picture = first_picture(evaluation)
         manifest = make_manifest(job, backend.LAYOUT, backend.PACKAGES, backend.io_quantization(temporary), picture)
         backend.embed(temporary, to_json(manifest))
-        verification = parity.verify(temporary) if verify else None
+        with quiet():
+            verification = parity.verify(temporary) if verify else None
         if verification and not verification.passed:
             failed = next(check for check in verification.checks if check.passed is False)
             raise CheckError(
                 f"{job.file_name} failed its check of {failed.name}: {failed.detail}. Nothing was written; "
                 "--no-verify writes it all the same"
             )
-        quality = measure(job, temporary, evaluation) if verify else None
+        with quiet():
+            quality = measure(job, temporary, evaluation) if verify else None
         manifest["artifact"] = {"file": job.file_name, "bytes": size_of(temporary), "sha256": sha256_of(temporary)}
         manifest["checks"] = (
             [dataclasses.asdict(c) for c in verification.checks] if verification else "not verified (--no-verify)"
@@ -168,5 +173,3 @@ def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -
     truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
     return parity.quality(spec.outputs[0].role, float_outputs(job.model, images), found, truth, len(spec.classes))
 
-
-__all__ = ["SUFFIXES", "ExportedArtifact", "export"]

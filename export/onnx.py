@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from onenet.export.job import Job, as_list
-from onenet.export.quiet import quiet
+from onenet.quiet import quiet
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the exporter's optimiser may load onnxruntime
 

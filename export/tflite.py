@@ -19,7 +19,7 @@ from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_qu
 from litert_torch.quantize.quant_config import QuantConfig
 
 from onenet.export.job import Job, Named
-from onenet.export.quiet import quiet
+from onenet.quiet import quiet
 
 LAYOUT = "NHWC"
 PACKAGES = ("torch", "torchao", "litert-torch", "ai-edge-quantizer")
@@ -66,12 +66,13 @@ def half_weights(content: bytes) -> bytes:
 def with_float_ends(content: bytes) -> bytes:
     model = unpack(content)
     graph = model.subgraphs[0]
+    graph.inputs, graph.outputs = graph.inputs.copy(), graph.outputs.copy()  # views of the file are read-only
     signature = model.signatureDefs[0]
     for ends, maps, builtin in (
         (graph.inputs, signature.inputs, schema.BuiltinOperator.QUANTIZE),
         (graph.outputs, signature.outputs, schema.BuiltinOperator.DEQUANTIZE),
     ):
-        for place, index in enumerate(ends):
+        for place, index in enumerate(list(ends)):
             tensor = graph.tensors[index]
             if tensor.type != schema.TensorType.INT8:
                 continue
@@ -132,7 +133,13 @@ def embed(path: Path, manifest: str) -> None:
 
 
 def unpack(content: bytes) -> Any:
-    return schema.ModelT.InitFromPackedBuf(content, 0)
+    """The flatbuffer as objects; buffers that a writer placed behind it (ai-edge-quantizer does) are brought inside."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def pack(model: Any) -> bytes:

@@ -137,9 +137,11 @@ def verify_command(
 ) -> None:
     """Check artifacts alone: bytes, names, shapes and the golden pair inside. Needs their runtime, not torch."""
     from onenet import console
+    from onenet.quiet import quiet
     from onenet.runtimes.parity import verify
 
-    results = [verify(path, threads) for path in artifacts]
+    with quiet():
+        results = [verify(path, threads) for path in artifacts]
     if json:
         console.print_json([result.as_dict() for result in results])
     else:

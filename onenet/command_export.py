@@ -17,8 +17,9 @@ from onenet.calibration.images import (
     load_samples,
 )
 from onenet.errors import RequestError, ToolError
-from onenet.export.job import check_pair, combinations
+from onenet.export.pairs import check_pair, combinations
 from onenet.model import Model, QuantizedModel
+from onenet.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,11 @@ def run(request: Request) -> None:
 
 
 def need_converters() -> None:
+    """Import what every export needs, with the libraries' chatter held back."""
     try:
-        import torch  # noqa: F401
+        with quiet():
+            import torch  # noqa: F401
+            import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
     except ImportError as error:
         raise ToolError('exporting needs PyTorch and the converters: pip install "onenet[export]"') from error
 
@@ -102,7 +106,8 @@ def calibrate(request: Request, model: Model, steps: console.Steps) -> Quantized
     if request.calibration is None and model.spec.source.get("weights") != "shipped":
         steps.warn("calibrating on the shipped nuclei images: give --calibration DIR with images like your model's own")
     steps.start("calibrating int8", total=len(samples))
-    return onenet.calibrate(model, samples, progress=steps.advance)
+    with quiet():
+        return onenet.calibrate(model, samples, progress=steps.advance)
 
 
 def draw(

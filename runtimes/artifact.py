@@ -59,7 +59,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
     """The manifest embedded in an artifact."""
     if not path.exists():
         raise RequestError(f"artifact {path} does not exist")
-    manifest = read_manifest(path)
+    manifest = read_manifest(path) or read_sidecar(path)  # tflite-runtime cannot read what is embedded
     if manifest is None:
         raise CheckError(f"{path.name} carries no onenet manifest: it was not exported by onenet, or was rewritten since")
     if manifest.get("schema") != SCHEMA:

@@ -57,10 +57,9 @@ def read_input(entry: dict[str, Any], spec: TensorSpec) -> Array:
     if not spec.dtype.startswith("float"):
         return np.broadcast_to(small, spec.shape).astype(spec.dtype)
     values = small.astype(np.float32) / np.float32(255)
-    if spec.layout != "NCHW":
-        return values
-    full = values.repeat(entry["factor"], 2).repeat(entry["factor"], 3)
-    return np.ascontiguousarray(np.broadcast_to(full[:, :, : spec.shape[2], : spec.shape[3]], spec.shape))
+    if spec.layout == "NCHW":
+        values = values.repeat(entry["factor"], 2).repeat(entry["factor"], 3)[:, :, : spec.shape[2], : spec.shape[3]]
+    return np.broadcast_to(values, spec.shape).copy()
 
 
 def make_output(name: str, value: Array, channels: bool, step: float | None) -> dict[str, Any]:

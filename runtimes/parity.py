@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onenet.errors import CheckError
 from onenet.files import sha256_of
 from onenet.runtimes import golden, metrics
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar
@@ -83,7 +84,7 @@ def verify(path: Path | str, threads: int | None = None) -> Verification:
     manifest = manifest_of(path)
     checks = [check_bytes(path)]
     artifact = open_artifact(path, threads)
-    checks += check_signature(artifact)
+    checks += [*check_structure(artifact), *check_signature(artifact)]
     if all(check.passed is not False for check in checks):
         checks += check_values_here(artifact)
     return Verification(path.name, manifest["target"], manifest["precision"], artifact.session.runtime, tuple(checks))
@@ -98,6 +99,18 @@ def check_bytes(path: Path) -> Check:
     found = sha256_of(path)
     same = found == expected
     return Check("bytes", same, f"SHA-256 {found[:12]}" + ("" if same else f", {expected[:12]} expected"))
+
+
+def check_structure(artifact: Artifact) -> list[Check]:
+    """Where the runtime can look into the file without running it: is everything there that it refers to?"""
+    look = getattr(artifact.session, "check", None)
+    if look is None:
+        return []
+    try:
+        look()
+    except CheckError as error:
+        return [Check("structure", False, str(error))]
+    return [Check("structure", True, "every weight that the program refers to is in the package")]
 
 
 def check_signature(artifact: Artifact) -> list[Check]:

@@ -26,6 +26,7 @@ from onenet.lowering import (
     normalisation,
     pointwise_image,
     reflect_pad,
+    relu_scale,
     transposed_conv,
 )
 from onenet.lowering.graph import Graph, aten, channel_affine
@@ -43,6 +44,7 @@ RULES: tuple[ModuleType, ...] = (
     layout,
     fold_backward,
     transposed_conv,
+    relu_scale,
     fold_forward,
     depthwise_affine,
 )
@@ -74,7 +76,8 @@ def lower_module(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[Mo
     error = relative_difference(expected, outputs(graph.finish(), probe))
     if not error <= TOLERANCE:
         raise CheckError(f"lowering is not exact on this network: {first_inexact_rule(module, inputs, rules)}")
-    return LoweredModule(graph.module.float(), results, error)
+    plain = GraphModule(graph.module, graph.module.graph)  # an exported module refuses train() and eval()
+    return LoweredModule(plain.float().eval(), results, error)
 
 
 def run_rule(rule: ModuleType, graph: Graph) -> RuleResult:

@@ -18,7 +18,7 @@ CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
 
 
 def rewrite(graph: Graph, report: Report) -> None:
-    while any([push_where_possible(graph, node, report) for node in graph.calls(channel_affine)]):
+    while sum(push_where_possible(graph, node, report) for node in graph.calls(channel_affine)):
         pass  # merging two affines makes a third
     for node in graph.calls(channel_affine):
         for user in users(node):

@@ -1,0 +1,230 @@
+"""TFLite artifacts in LiteRT's interpreter (ai-edge-litert), or in tflite-runtime's where only that one installs.
+
+Never through ``CompiledModel``: its accelerator library (2.3.0) dies with SIGILL on Cortex-A53 and A72 (Raspberry Pi 3
+and 4).
+The line "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." on stderr stays: the library has no switch for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import struct
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onenet.errors import ToolError
+from onenet.runtimes.session import METADATA, all_cores, check_feeds, one_line, parse_manifest, require
+from onenet.spec import TensorSpec
+
+IDENTIFIER = b"TFL3"
+DAMAGED = (struct.error, IndexError, TypeError, ValueError, OverflowError, UnicodeDecodeError)
+"""What reading a damaged flatbuffer raises."""
+
+
+class LiteRTSession:
+    """A ``Session`` on a TFLite file. Names are the signature's where the file has one, else the tensors' own."""
+
+    runs_here = True
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        package, module = import_interpreter()
+        self.path = path
+        try:
+            self.interpreter = module.Interpreter(model_path=str(path), num_threads=threads or all_cores())
+            self.interpreter.allocate_tensors()
+            names = signature_names(self.interpreter)
+        except (ValueError, RuntimeError) as error:
+            raise ToolError(f"{package} cannot load {path.name}: {one_line(error)}") from error
+        inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        self.input_index = {names.get(each["index"], each["name"]): each["index"] for each in inputs}
+        self.output_index = {names.get(each["index"], each["name"]): each["index"] for each in outputs}
+        details = {each["index"]: each for each in [*inputs, *outputs]}
+        self.inputs = tuple(spec_of(name, "image", details[i]) for name, i in self.input_index.items())
+        self.outputs = tuple(spec_of(name, "logits", details[i]) for name, i in self.output_index.items())
+        self.runtime: dict[str, Any] = {
+            "name": package,
+            "version": version(package),
+            "kernels": kernels(self.interpreter),
+        }
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        check_feeds(feeds, self.inputs)
+        try:
+            return self.compute(feeds)
+        except (ValueError, RuntimeError) as error:
+            raise ToolError(f"{self.runtime['name']} failed on {self.path.name}: {one_line(error)}") from error
+
+    def compute(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        # Not through the signature runner: it resizes and allocates on every call, which adds to every measured time.
+        if any(-1 in spec.shape for spec in self.inputs):
+            for name, index in self.input_index.items():
+                self.interpreter.resize_tensor_input(index, feeds[name].shape)
+            self.interpreter.allocate_tensors()
+        for name, index in self.input_index.items():
+            self.interpreter.set_tensor(index, feeds[name])
+        self.interpreter.invoke()
+        return {name: self.interpreter.get_tensor(index) for name, index in self.output_index.items()}
+
+
+def load(path: Path, threads: int | None, exact_int8: bool) -> LiteRTSession:
+    del exact_int8  # its int8 kernels add in 32 bits on every CPU
+    return LiteRTSession(path, threads)
+
+
+def import_interpreter() -> tuple[str, Any]:
+    """The package that is installed, and its ``interpreter`` module."""
+    try:
+        return "ai-edge-litert", importlib.import_module("ai_edge_litert.interpreter")
+    except ImportError:
+        try:
+            return "tflite-runtime", importlib.import_module("tflite_runtime.interpreter")
+        except ImportError:
+            return "ai-edge-litert", require("ai_edge_litert.interpreter")  # raises, and names the one to install
+
+
+def signature_names(interpreter: Any) -> dict[int, str]:
+    """Tensor index -> name in the signature of the graph that ``invoke`` runs; empty where the file has none for it.
+
+    Converters mangle a tensor's own name (``serving_default_image``); the signature holds the one that was asked for.
+    """
+    graph = {(t["index"], t["name"]) for t in [*interpreter.get_input_details(), *interpreter.get_output_details()]}
+    for key in interpreter.get_signature_list():
+        # Only for its details: a runner that is kept makes ``invoke`` refuse to run.
+        runner = interpreter.get_signature_runner(key)
+        details = [*runner.get_input_details().items(), *runner.get_output_details().items()]
+        if {(t["index"], t["name"]) for _, t in details} == graph:
+            return {t["index"]: name for name, t in details}
+    return {}
+
+
+def spec_of(name: str, role: Any, detail: dict[str, Any]) -> TensorSpec:
+    quantization = detail["quantization_parameters"]
+    has_scale = len(quantization["scales"]) == 1
+    return TensorSpec(
+        name,
+        role,
+        tuple(int(n) for n in detail["shape_signature"]),
+        dtype=np.dtype(detail["dtype"]).name,
+        scale=float(quantization["scales"][0]) if has_scale else None,
+        zero_point=int(quantization["zero_points"][0]) if has_scale else None,
+    )
+
+
+def kernels(interpreter: Any) -> str:
+    """How many partitions of the graph XNNPACK took over."""
+    # The only way to see it from Python; absent from a later version, it costs the remark and nothing else.
+    list_operators = getattr(interpreter, "_get_ops_details", list)
+    partitions = sum(each["op_name"] == "DELEGATE" for each in list_operators())
+    return f"XNNPACK, {partitions} partition{'s' * (partitions > 1)}" if partitions else "built-in"
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The metadata buffer ``onenet``."""
+    try:
+        data = metadata(read(path), METADATA.encode())
+    except DAMAGED as error:
+        raise ToolError(f"{path.name} is damaged: {one_line(error)}") from error
+    return None if data is None else parse_manifest(data, path.name)
+
+
+def metadata(content: bytes, wanted: bytes) -> bytes | None:
+    """A named metadata buffer of the flatbuffer.
+
+    Read by hand, because tflite-runtime brings no schema. Fields, counted from 0 in the TFLite schema: Model.buffers 4,
+    Model.metadata 6, Metadata.name 0, Metadata.buffer 1, Buffer.data 0.
+    """
+    model = follow(content, 0)
+    for entry in tables(content, model, 6):
+        if vector(content, entry, 0) == wanted:
+            at = field(content, entry, 1)
+            index = unsigned(content, at) if at else 0
+            return vector(content, tables(content, model, 4)[index], 0)
+    return None
+
+
+def unsigned(content: bytes, at: int) -> int:
+    return int(struct.unpack_from("<I", content, at)[0])
+
+
+def follow(content: bytes, at: int) -> int:
+    """Flatbuffer references are relative to where they stand."""
+    return at + unsigned(content, at)
+
+
+def field(content: bytes, table: int, number: int) -> int:
+    """Where a table's field lies; 0 if it is left out."""
+    vtable = table - int(struct.unpack_from("<i", content, table)[0])
+    size, entry = struct.unpack_from("<H", content, vtable)[0], 4 + 2 * number
+    offset = int(struct.unpack_from("<H", content, vtable + entry)[0]) if entry < size else 0
+    return table + offset if offset else 0
+
+
+def vector(content: bytes, table: int, number: int) -> bytes:
+    """A field that holds bytes or a string; empty if left out."""
+    at = field(content, table, number)
+    if not at:
+        return b""
+    start = follow(content, at)
+    length = unsigned(content, start)
+    if start + 4 + length > len(content):
+        raise ValueError(f"{length} bytes at {start} reach beyond its end")
+    return content[start + 4 : start + 4 + length]
+
+
+def tables(content: bytes, table: int, number: int) -> list[int]:
+    """A field that holds tables: where each lies; empty if left out."""
+    at = field(content, table, number)
+    if not at:
+        return []
+    start = follow(content, at)
+    return [follow(content, start + 4 + 4 * i) for i in range(unsigned(content, start))]
+
+
+def operators(path: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """Every operator as the file stores it, before any delegate: name, and dtypes of its activations.
+
+    Inputs come before outputs. Weights, biases, permutations and other constants are left out. Needs ai-edge-litert.
+
+    Raises:
+        ToolError: ai-edge-litert is missing, or the file is damaged.
+    """
+    schema = require("ai_edge_litert.schema_py_generated")
+    try:
+        model = schema.Model.GetRootAs(read(path), 0)
+        graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+        return [each for graph in graphs for each in operators_of(schema, model, graph)]
+    except DAMAGED as error:
+        raise ToolError(f"{path.name} is damaged: {one_line(error)}") from error
+
+
+def operators_of(schema: Any, model: Any, graph: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    builtins, types = names_of(schema.BuiltinOperator), names_of(schema.TensorType)
+    for place in range(graph.OperatorsLength()):
+        operator = graph.Operators(place)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # old files fill only the 8-bit field
+        name = code.CustomCode().decode() if number == schema.BuiltinOperator.CUSTOM else builtins[number]
+        ends = [operator.Inputs(i) for i in range(operator.InputsLength())]
+        ends += [operator.Outputs(i) for i in range(operator.OutputsLength())]
+        tensors = [graph.Tensors(i) for i in ends if i >= 0]  # -1: an optional input left out
+        yield name, tuple(types[t.Type()].lower() for t in tensors if not is_constant(model.Buffers(t.Buffer())))
+
+
+def is_constant(buffer: Any) -> bool:
+    return bool(buffer.DataLength() > 0 or buffer.Size() > 1)  # Size: data behind the flatbuffer, in files over 2 GB
+
+
+def names_of(enumeration: type) -> dict[int, str]:
+    return {number: name for name, number in vars(enumeration).items() if isinstance(number, int)}
+
+
+def read(path: Path) -> bytes:
+    content = path.read_bytes()
+    if content[4:8] != IDENTIFIER:
+        raise ToolError(f"{path.name} is not a TFLite file: found {content[4:8]!r}, expected {IDENTIFIER!r} at byte 4")
+    return content

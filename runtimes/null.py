@@ -1,0 +1,60 @@
+"""A runtime that computes nothing: zeros of the declared shapes, for testing what stands around a runtime.
+
+A ``.null`` file is JSON: ``{"inputs": [TensorSpec...], "outputs": [TensorSpec...]}``; ``onenet`` may hold a manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onenet.errors import CheckError, ToolError
+from onenet.runtimes.session import METADATA, check_feeds, one_line
+from onenet.spec import TensorSpec
+
+
+class NullSession:
+    """A ``Session`` whose outputs are zeros; open axes get length 1."""
+
+    runs_here = True
+
+    def __init__(self, path: Path) -> None:
+        content = read(path)
+        try:
+            self.inputs = tuple(TensorSpec.from_dict(t) for t in content["inputs"])
+            self.outputs = tuple(TensorSpec.from_dict(t) for t in content["outputs"])
+        except (KeyError, TypeError) as error:
+            raise ToolError(f"{path.name} does not describe inputs and outputs: {one_line(error)}") from error
+        self.runtime: dict[str, Any] = {"name": "null", "version": "1", "kernels": "zeros"}
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        check_feeds(feeds, self.inputs)
+        return {t.name: np.zeros([abs(n) for n in t.shape], t.dtype) for t in self.outputs}
+
+
+def load(path: Path, threads: int | None, exact_int8: bool) -> NullSession:
+    del threads, exact_int8  # nothing is computed
+    return NullSession(path)
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The object under the key ``onenet``."""
+    manifest = read(path).get(METADATA)
+    if manifest is not None and not isinstance(manifest, dict):
+        raise CheckError(f"the manifest inside {path.name} is a {type(manifest).__name__}, not an object")
+    return manifest
+
+
+def read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ToolError(f"{path.name} cannot be read: {one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ToolError(f"{path.name} holds a JSON {type(content).__name__}, not an object")
+    return content

@@ -77,15 +77,15 @@ def record_of(reference: GraphModule, ids: tuple[str, ...]) -> CalibrationRecord
         "sites": sites,
     }
     identity = sha256(json.dumps(content, sort_keys=True).encode())[:16]
-    return CalibrationRecord(identity, len(ids), ids, PREPROCESSING, ESTIMATOR, sites, output_steps(reference))
+    return CalibrationRecord(identity, len(ids), ids, PREPROCESSING, ESTIMATOR, sites, output_scales(reference))
 
 
-def output_steps(reference: GraphModule) -> tuple[float | None, ...]:
-    """The scale of the dequantize operator behind each output."""
+def output_scales(reference: GraphModule) -> tuple[tuple[float, int] | None, ...]:
+    """Scale and zero point of the dequantize operator behind each output."""
     dequantize = torch.ops.quantized_decomposed.dequantize_per_tensor.default
     (results,) = next(node for node in reference.graph.nodes if node.op == "output").args
     results = results if isinstance(results, (tuple, list)) else [results]
-    return tuple(float(each.args[1]) if each.target is dequantize else None for each in results)
+    return tuple((float(each.args[1]), int(each.args[2])) if each.target is dequantize else None for each in results)
 
 
 def sha256(data: bytes) -> str:

@@ -220,9 +220,7 @@ def find_images(folder: Path) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
-        ]
+        found += [Path(parent, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 

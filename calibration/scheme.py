@@ -181,8 +181,8 @@ class CalibrationRecord:
     estimator: str
     sites: dict[str, dict[str, float]]
     """Tensor name -> scale, zero_point."""
-    output_steps: tuple[float | None, ...] = ()
-    """int8 scale of each output; None where an output is not quantized (labels)."""
+    outputs: tuple[tuple[float, int] | None, ...] = ()
+    """Scale and zero point of each output; None where an output is not quantized (labels)."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -172,4 +172,3 @@ def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -
     spec = job.model.spec
     truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
     return parity.quality(spec.outputs[0].role, float_outputs(job.model, images), found, truth, len(spec.classes))
-

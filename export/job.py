@@ -15,6 +15,7 @@ Target = Literal["tflite", "onnx", "coreml"]
 Precision = Literal["fp32", "fp16", "int8"]
 IO = Literal["float", "int8"]
 
+
 @dataclass(frozen=True)
 class Job:
     """One artifact to make. ``quantized`` is set exactly when ``precision`` is int8."""

@@ -69,9 +69,10 @@ def golden_pair(job: Job, picture: NDArray[np.float32] | None) -> dict[str, Any]
     module = job.quantized.reference if job.quantized else job.model.module
     with torch.no_grad():
         values = [r.numpy() for r in as_list(module(*feeds))]
-    steps = job.quantized.record.output_steps if job.quantized else (None,) * len(values)
+    scales = job.quantized.record.outputs if job.quantized else (None,) * len(values)
     outputs = [
-        golden.make_output(t.name, v, t.layout == "NCHW", step) for t, v, step in zip(spec.outputs, values, steps, strict=True)
+        golden.make_output(t.name, v, t.layout == "NCHW", scale)
+        for t, v, scale in zip(spec.outputs, values, scales, strict=True)
     ]
     return {"inputs": inputs, "outputs": outputs}
 

@@ -1,6 +1,6 @@
 """The golden pair inside every manifest: one input and sampled outputs, small enough to embed, readable without torch.
 
-Input: a uint8 picture of at most 64 pixels a side, divided by 255, each pixel repeated ``factor`` times along both axes and cut
+Input: a uint8 picture of at most 48 pixels a side, divided by 255, each pixel repeated ``factor`` times along both axes and cut
 to the tensor's size; exact in any language. Output: the reference's values at every ``stride``-th pixel, all channels of it.
 The stride is prime, so that the sampled pixels visit every position of a block, every row and every border.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onenet.spec import TensorSpec
 
 Array = NDArray[Any]
-SIDE = 64
+SIDE = 48
 VALUES = 2048
 
 
@@ -62,19 +62,26 @@ def read_input(entry: dict[str, Any], spec: TensorSpec) -> Array:
     return np.broadcast_to(values, spec.shape).copy()
 
 
-def make_output(name: str, value: Array, channels: bool, step: float | None) -> dict[str, Any]:
-    """The golden entry of one output (``channels``: axis 1 holds classes); ``step`` is its int8 scale, if it has one."""
+def make_output(name: str, value: Array, channels: bool, quantization: tuple[float, int] | None) -> dict[str, Any]:
+    """The golden entry of one output (``channels``: axis 1 holds classes), in int8 where it has a scale and zero point."""
     pixels = as_pixels(value, channels)
     stride = next_prime(-(-len(pixels) // max(64, VALUES // pixels.shape[1])))
     sample = np.ascontiguousarray(pixels[::stride])
-    entry = {
-        "name": name,
-        "stride": stride,
-        "shape": list(sample.shape),
-        "dtype": str(sample.dtype),
-        "data": encode(sample),
-    }
-    return entry if step is None else {**entry, "step": step}
+    entry: dict[str, Any] = {"name": name, "stride": stride}
+    if quantization is not None:
+        scale, zero_point = quantization
+        sample = (np.rint(sample / scale) + zero_point).astype(np.int8)
+        entry |= {"scale": scale, "zero_point": zero_point}
+    return entry | {"shape": list(sample.shape), "dtype": str(sample.dtype), "data": encode(sample)}
+
+
+def read_output(entry: dict[str, Any]) -> Array:
+    """The sampled reference values, (pixels, channels)."""
+    sample = decode(entry)
+    if "scale" not in entry:
+        return sample
+    values: Array = (sample.astype(np.float32) - np.float32(entry["zero_point"])) * np.float32(entry["scale"])
+    return values
 
 
 def sample_like(entry: dict[str, Any], value: Array, channels: bool) -> Array:

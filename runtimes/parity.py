@@ -153,7 +153,7 @@ def check_values(artifact: Artifact) -> list[Check]:
     for entry, spec in zip(pair["outputs"], artifact.outputs, strict=True):
         has_channels = spec.in_layout("NCHW").layout == "NCHW"
         found = golden.sample_like(entry, results[spec.name], has_channels)
-        checks.append(compare(spec, precision, golden.decode(entry), found, entry.get("step")))
+        checks.append(compare(spec, precision, golden.read_output(entry), found, entry.get("scale")))
     return checks
 
 

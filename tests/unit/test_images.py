@@ -10,6 +10,7 @@ import struct
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,6 @@ GRAY = np.repeat(LUMA[..., None], 3, axis=2)
         ("CMYK", "a.jpg", picture(), 40),
         ("RGB", "a.jpg", picture(), 40),
         ("L", "a.jpg", GRAY, 12),
-        ("YCbCr", "a.tif", picture(), 4),
         ("YCbCr", "a.jpg", picture(), 40),
         ("LAB", "a.tif", picture(), 20),
         ("P", "a.png", picture(), 48),
@@ -95,8 +95,8 @@ def test_a_file_of_any_mode_gives_its_colours(
     assert pixels.tobytes() == read_image(path).tobytes()
 
 
-@pytest.mark.parametrize("mode", ["HSV", "RGBa", "PA", "RGBX"])
-def test_modes_that_only_exist_in_memory(mode: str) -> None:
+@pytest.mark.parametrize("mode", ["HSV", "RGBa", "PA", "RGBX", "YCbCr"])
+def test_modes_of_images_in_memory(mode: str) -> None:
     image = Image.fromarray(picture())
     steps = {"RGBa": ["RGBA", "RGBa"], "PA": ["P", "PA"]}
     for step in steps.get(mode, [mode]):
@@ -335,9 +335,9 @@ def test_large_images_are_read_and_huge_ones_refused(tmp_path: Path, monkeypatch
 
 def test_a_text_chunk_bomb_is_refused(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
-    info.add_text("comment", "x" * 80_000_000, zip=True)
+    info.add_text("comment", "x" * 2_000_000, zip=True)
     Image.fromarray(picture()).save(tmp_path / "a.png", pnginfo=info)
-    with pytest.raises(ImageError, match="MAX_TEXT"):
+    with pytest.raises(ImageError, match=r"a\.png: .*[Tt]oo [Ll]arge"):
         read_image(tmp_path / "a.png")
 
 
@@ -517,7 +517,7 @@ def test_an_npz_brings_any_channel_count(tmp_path: Path) -> None:
         ({"a": np.array([{"pickled": 1}], dtype=object)}, "allow_pickle=False"),
     ],
 )
-def test_refused_npz(tmp_path: Path, arrays: dict[str, NDArray[np.generic]], words: str) -> None:
+def test_refused_npz(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(RequestError, match=words) as error:
         load_samples(tmp_path / "a.npz", H, W)

@@ -88,9 +88,7 @@ def test_someone_elses_conv_relu_batchnorm_stack() -> None:
 def test_zero_padding_keeps_the_affine_and_says_why() -> None:
     module = stack(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.BatchNorm2d(5), nn.Conv2d(5, 4, 3, padding=1))
     lowered = lower_module(module, (torch.zeros(1, 3, 8, 10),))
-    assert rule("fold_forward", lowered).declined == {
-        "followed by a zero-padded convolution: exact except at the border": 1
-    }
+    assert rule("fold_forward", lowered).declined == {"followed by a zero-padded convolution: exact except at the border": 1}
     assert rule("depthwise_affine", lowered).applied == 1
     assert lowered.error <= 1e-12
 

@@ -60,7 +60,7 @@ def calibrate(
 def trace(model: Model) -> GraphModule:
     """The training-level ATen graph that PT2E annotates."""
     program = torch.export.export(model.module, model.example(), strict=False)
-    return program.module(check_guards=False)  # type: ignore[return-value]  # it is a GraphModule
+    return program.module(check_guards=False)
 
 
 def record_of(reference: GraphModule, ids: tuple[str, ...]) -> CalibrationRecord:

@@ -149,7 +149,7 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers 
         super().__init__(size)
         self.vectors: dict[tuple[str, bytes], int] = {}
 
-    def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802  # the name that the generated code calls
+    def CreateNumpyVector(self, x: Any) -> int:  # the name that the generated code calls
         key = (str(x.dtype), x.tobytes())
         if key not in self.vectors:
             self.vectors[key] = super().CreateNumpyVector(x)

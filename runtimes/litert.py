@@ -37,20 +37,20 @@ class LiteRTSession:
         try:
             self.interpreter = module.Interpreter(model_path=str(path), num_threads=threads or all_cores())
             self.interpreter.allocate_tensors()
-            names = signature_names(self.interpreter)
+            self.describe()
         except (ValueError, RuntimeError) as error:
             raise ToolError(f"{package} cannot load {path.name}: {one_line(error)}") from error
+        self.runtime: dict[str, Any] = {"name": package, "version": version(package), "kernels": self.kernels}
+
+    def describe(self) -> None:
+        names = signature_names(self.interpreter)
         inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         self.input_index = {names.get(each["index"], each["name"]): each["index"] for each in inputs}
         self.output_index = {names.get(each["index"], each["name"]): each["index"] for each in outputs}
         details = {each["index"]: each for each in [*inputs, *outputs]}
         self.inputs = tuple(spec_of(name, "image", details[i]) for name, i in self.input_index.items())
         self.outputs = tuple(spec_of(name, "logits", details[i]) for name, i in self.output_index.items())
-        self.runtime: dict[str, Any] = {
-            "name": package,
-            "version": version(package),
-            "kernels": kernels(self.interpreter),
-        }
+        self.kernels = kernels(self.interpreter)
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         check_feeds(feeds, self.inputs)
@@ -208,11 +208,12 @@ def operators_of(schema: Any, model: Any, graph: Any) -> Iterator[tuple[str, tup
         operator = graph.Operators(place)
         code = model.OperatorCodes(operator.OpcodeIndex())
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # old files fill only the 8-bit field
-        name = code.CustomCode().decode() if number == schema.BuiltinOperator.CUSTOM else builtins[number]
+        name = code.CustomCode().decode() if number == schema.BuiltinOperator.CUSTOM else builtins.get(number, f"{number}")
         ends = [operator.Inputs(i) for i in range(operator.InputsLength())]
         ends += [operator.Outputs(i) for i in range(operator.OutputsLength())]
         tensors = [graph.Tensors(i) for i in ends if i >= 0]  # -1: an optional input left out
-        yield name, tuple(types[t.Type()].lower() for t in tensors if not is_constant(model.Buffers(t.Buffer())))
+        activations = [t for t in tensors if not is_constant(model.Buffers(t.Buffer()))]
+        yield name, tuple(types.get(t.Type(), f"{t.Type()}").lower() for t in activations)
 
 
 def is_constant(buffer: Any) -> bool:

@@ -96,7 +96,8 @@ def import_onnxruntime() -> Any:
 
 def make_session(ort: Any, path: Path, options: Any) -> Any:
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # Without enable_fallback=0 it prints a banner and tries a second time.
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # its errors share no base class below Exception
         raise ToolError(f"onnxruntime cannot load {path.name}: {one_line(error)}") from error
 

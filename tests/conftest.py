@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 
 
 def shake(module: nn.Module, seed: int = 1) -> nn.Module:
-    """Statistics and scales as training leaves them, at their most awkward: negative and zero scales, shifts, wide variances."""
+    """Statistics and scales as training leaves them, at their most awkward: negative and zero scales, wide variances."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
         data = value.data

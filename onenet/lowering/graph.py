@@ -31,7 +31,7 @@ class Graph:
         double = copy.deepcopy(module).eval().double()
         inputs = [x.double() if x.is_floating_point() else x for x in inputs]
         program = torch.export.export(double, tuple(inputs), strict=False)
-        self.module: GraphModule = program.module(check_guards=False)  # type: ignore[assignment]  # it is a GraphModule
+        self.module: GraphModule = program.module(check_guards=False)
         self._constants = 0
         for node in self.module.graph.nodes:
             value = node.meta.get("val")

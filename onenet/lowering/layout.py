@@ -64,7 +64,8 @@ def shortest(source: Node, end: Node, steps: int) -> list[Step] | None:
 def run(source: Node, end: Node, value: Tensor) -> Tensor:
     if end is source:
         return value
-    return end.target(run(source, end.all_input_nodes[0], value), *end.args[1:])  # type: ignore[operator]  # an OpOverload
+    moved: Tensor = end.target(run(source, end.all_input_nodes[0], value), *end.args[1:])  # type: ignore[operator]
+    return moved
 
 
 def candidates(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[list[Step]]:

@@ -28,11 +28,16 @@ def rewrite(graph: Graph, report: Report) -> None:
         if shape(node) != shape(source) or node.kwargs:
             report.decline("broadcasts the input or scales the constant")
             continue
-        ones, zeros = torch.ones_like(value), torch.zeros_like(value)
-        scale, shift = {ADD: (ones, value), SUB: (ones, -value), MUL: (value, zeros), DIV: (1 / value, zeros)}[node.target]
+        scale, shift = as_affine(node.target, value)
         with graph.before(node):
             graph.replace(node, graph.call(channel_affine, source, graph.constant(scale), graph.constant(shift)))
         report.apply()
+
+
+def as_affine(target: Any, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift of ``x target value``."""
+    ones, zeros = torch.ones_like(value), torch.zeros_like(value)
+    return {ADD: (ones, value), SUB: (ones, -value), MUL: (value, zeros), DIV: (1 / value, zeros)}[target]
 
 
 def per_channel(graph: Graph, constant: Any, like: tuple[int, ...]) -> Tensor | None:

@@ -26,7 +26,7 @@ def rewrite(graph: Graph, report: Report) -> None:
         if reason:
             report.decline(reason)
             continue
-        move_scale(graph, layer, relu, node)
+        move_scale(graph, layer, node)
         report.apply()
 
 
@@ -38,7 +38,7 @@ def decline(graph: Graph, layer: Node, relu: Node) -> str | None:
     return None if graph.value(layer.args[1]) is not None else "the convolution's weight is computed"
 
 
-def move_scale(graph: Graph, layer: Node, relu: Node, affine: Node) -> None:
+def move_scale(graph: Graph, layer: Node, affine: Node) -> None:
     source, weight_node, bias_node, *options = arguments(layer)
     weight, bias = graph.value(weight_node), graph.value(bias_node)
     scale = graph.value(affine.args[1])

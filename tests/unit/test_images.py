@@ -376,7 +376,7 @@ def test_samples_of_a_folder(tmp_path: Path) -> None:
 def test_the_name_of_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
-    samples = load_samples(Path("."), 4, 4)
+    samples = load_samples(Path(), 4, 4)
     assert (samples.name, samples.files) == (tmp_path.name, ("a.png",))
 
 

@@ -10,7 +10,6 @@ import importlib.util
 import struct
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onenet.errors import CheckError, ToolError
-from onenet.runtimes.session import METADATA, check_feeds, one_line, parse_manifest, require
+from onenet.runtimes.session import METADATA, check_feeds, one_line, parse_manifest, require, version_of
 from onenet.spec import TensorSpec
 
 ROOT = Path("Data") / "com.apple.CoreML"
@@ -50,7 +49,7 @@ class CoreMLPackage:
         self.runs_here = sys.platform == "darwin"
         self.runtime: dict[str, Any] = {
             "name": "coreml",
-            "version": version("coremltools"),
+            "version": version_of("coremltools"),
             "kernels": "chosen by Core ML" if self.runs_here else ELSEWHERE,
         }
         self.predictor: Any = None

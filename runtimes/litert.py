@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import struct
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onenet.errors import ToolError
-from onenet.runtimes.session import METADATA, all_cores, check_feeds, one_line, parse_manifest, require
+from onenet.runtimes.session import METADATA, all_cores, check_feeds, one_line, parse_manifest, require, version_of
 from onenet.spec import TensorSpec
 
 IDENTIFIER = b"TFL3"
@@ -40,7 +39,7 @@ class LiteRTSession:
             self.describe()
         except (ValueError, RuntimeError) as error:
             raise ToolError(f"{package} cannot load {path.name}: {one_line(error)}") from error
-        self.runtime: dict[str, Any] = {"name": package, "version": version(package), "kernels": self.kernels}
+        self.runtime: dict[str, Any] = {"name": package, "version": version_of(package), "kernels": self.kernels}
 
     def describe(self) -> None:
         names = signature_names(self.interpreter)
@@ -208,12 +207,13 @@ def operators_of(schema: Any, model: Any, graph: Any) -> Iterator[tuple[str, tup
         operator = graph.Operators(place)
         code = model.OperatorCodes(operator.OpcodeIndex())
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # old files fill only the 8-bit field
-        name = code.CustomCode().decode() if number == schema.BuiltinOperator.CUSTOM else builtins.get(number, f"{number}")
+        is_custom = number == schema.BuiltinOperator.CUSTOM
+        name = code.CustomCode().decode() if is_custom else builtins.get(number, f"operator {number}")
         ends = [operator.Inputs(i) for i in range(operator.InputsLength())]
         ends += [operator.Outputs(i) for i in range(operator.OutputsLength())]
         tensors = [graph.Tensors(i) for i in ends if i >= 0]  # -1: an optional input left out
         activations = [t for t in tensors if not is_constant(model.Buffers(t.Buffer()))]
-        yield name, tuple(types.get(t.Type(), f"{t.Type()}").lower() for t in activations)
+        yield name, tuple(types.get(t.Type(), f"type {t.Type()}").lower() for t in activations)
 
 
 def is_constant(buffer: Any) -> bool:

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import numpy as np
@@ -120,6 +121,14 @@ def require(module: str, extra: str = "runtime") -> Any:
     except ImportError as error:
         package = module.split(".")[0]
         raise ToolError(f'{package} cannot be imported ({one_line(error)}); pip install "onenet[{extra}]"') from error
+
+
+def version_of(package: str) -> str:
+    """The version of an installed distribution; "unknown" where the module comes from one of another name (a nightly)."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def all_cores() -> int:

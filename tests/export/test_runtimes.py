@@ -179,7 +179,9 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_one_line(folder: Path, tmp_path: Path, suffix: str, damage: str) -> None:
+def test_a_damaged_file_is_one_line(
+    folder: Path, tmp_path: Path, suffix: str, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / f"bad{suffix}"
     if suffix == ".mlpackage":
         shutil.copytree(folder / "net.mlpackage", path)
@@ -189,6 +191,22 @@ def test_a_damaged_file_is_one_line(folder: Path, tmp_path: Path, suffix: str, d
     with pytest.raises(ToolError, match=f"bad{suffix}") as caught:
         open_session(path)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")  # no banner of the runtime's own
+
+
+def test_an_onnx_name_that_is_not_utf_8_is_one_line(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.onnx").write_bytes((folder / "net.onnx").read_bytes().replace(b"logits", b"logit\xaa"))
+    with pytest.raises(ToolError, match=r"cannot load bad\.onnx"):
+        open_session(tmp_path / "bad.onnx")
+    assert capfd.readouterr() == ("", "")  # its Python layer prints a banner and tries again unless told not to
+
+
+def test_a_tflite_name_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    make_relu(tmp_path / "relu.tflite", name=b"bad\xff")
+    with pytest.raises(ToolError, match=r"cannot load relu\.tflite"):
+        open_session(tmp_path / "relu.tflite")
 
 
 @pytest.mark.parametrize("damage", ["empty", "garbage", "beginning"])
@@ -350,7 +368,7 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def make_relu(path: Path, *, custom: str | None = None, open_axis: bool = False) -> None:
+def make_relu(path: Path, *, custom: str | None = None, open_axis: bool = False, name: bytes = b"x") -> None:
     """x int8 (1, 4) -> RELU (or a custom operator) -> y int8 (1, 4); scale 0.5, zero point -3; no signature."""
     model, graph, code, operator = schema.ModelT(), schema.SubGraphT(), schema.OperatorCodeT(), schema.OperatorT()
     number = schema.BuiltinOperator.CUSTOM if custom else schema.BuiltinOperator.RELU
@@ -358,10 +376,10 @@ def make_relu(path: Path, *, custom: str | None = None, open_axis: bool = False)
     code.version, code.customCode = 2, custom
     operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0], [1]
     graph.tensors = []
-    for name in ("x", "y"):
+    for each in (name, b"y"):
         tensor, quantization = schema.TensorT(), schema.QuantizationParametersT()
         quantization.scale, quantization.zeroPoint = [0.5], [-3]
-        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, [1, 4], schema.TensorType.INT8, 0
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = each, [1, 4], schema.TensorType.INT8, 0
         tensor.shapeSignature = [1, -1] if open_axis else None
         tensor.quantization = quantization
         graph.tensors.append(tensor)

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from onenet.models.onenet import Conv1DBlock, OneNet, OneNetConfig
 
 WIDTH = {"ed": 20, "e": 16}
-EPOCHS = {"ed": 40, "e": 70}
+EPOCHS = {"ed": 40, "e": 45}
 
 
 def read_split(folder: Path) -> tuple[Tensor, Tensor]:
@@ -143,7 +143,7 @@ def main(
     out: Annotated[Path, typer.Option(help="safetensors file to write")],
     variant: Annotated[str, typer.Option(help="'ed' or 'e'")] = "ed",
     width: Annotated[int | None, typer.Option(help="default: 20 for ed, 16 for e (at most 5 MB in fp32)")] = None,
-    epochs: Annotated[int | None, typer.Option(help="default: 40 for ed, 70 for e")] = None,
+    epochs: Annotated[int | None, typer.Option(help="default: 40 for ed, 45 for e")] = None,
     batch: Annotated[int, typer.Option(help="images per step")] = 8,
     rate: Annotated[float, typer.Option(help="peak learning rate of the one-cycle schedule")] = 3e-3,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,

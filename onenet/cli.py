@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a check failed, 2 the request is wrong, 3 a tool or device
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from onenet.errors import OneNetError
+from onenet.errors import OneNetError, RequestError, ToolError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,13 +38,23 @@ def one_line_errors(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except OneNetError as error:
-            typer.secho(f"error: {error}", fg="red", err=True)
+            fail(str(error))
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:  # a file system that fails where nothing nearer expects it; a closed pipe is typer's
+            if error.errno == errno.EPIPE:
+                raise
+            fail(f"{error.filename or 'the file system'}: {error.strerror or error}")
+            raise typer.Exit(ToolError.exit_code) from None
         except KeyboardInterrupt:
             typer.secho("interrupted: nothing half-written was left behind", fg="red", err=True)
             raise typer.Exit(130) from None
 
     return wrapped  # type: ignore[return-value]  # the wrapper has the same signature
+
+
+def fail(text: str) -> None:
+    """One line, whatever a file name or another library's message holds."""
+    typer.secho("error: " + " ".join(text.split()), fg="red", err=True)
 
 
 what = functools.partial(typer.Option, rich_help_panel="What to export")
@@ -100,7 +111,7 @@ def export_command(
     from onenet import command_export
 
     if no_spatial and kernel is not None:
-        raise typer.BadParameter("--kernel and --no-spatial exclude each other")
+        raise RequestError("--kernel and --no-spatial exclude each other; give one of them")
     request = command_export.Request(
         targets=target or ["tflite"],
         precisions=[*(precision or []), *(["int8"] if int8 else [])] or ["fp32"],

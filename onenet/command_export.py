@@ -18,6 +18,7 @@ from onenet.calibration.images import (
 )
 from onenet.errors import RequestError, ToolError
 from onenet.export.pairs import check_pair, combinations
+from onenet.files import check_folder
 from onenet.model import Model, QuantizedModel
 from onenet.quiet import quiet
 
@@ -42,17 +43,18 @@ class Request:
 
 def run(request: Request) -> None:
     pairs = list(combinations(request.targets, request.precisions))
-    for target, precision in pairs:
-        check_pair(target, precision, request.io if precision == "int8" else "float")
-    if request.io == "int8" and "int8" not in request.precisions:
-        check_pair(pairs[0][0], pairs[0][1], request.io)
+    for target, precision in pairs:  # with --io int8, float artifacts made beside int8 ones keep float ends
+        mixed = precision != "int8" and "int8" in request.precisions
+        check_pair(target, precision, "float" if mixed else request.io)
+    check_folder(request.out)
     with console.Steps(silent=request.json) as steps:
         steps.start("loading PyTorch")
         need_converters()
         steps.start("building the model")
         model = onenet.build(request.model, **request.build)
         steps.start("lowering it exactly")
-        lowered = onenet.lower(model)
+        with quiet():  # what torch.export cannot trace it prints
+            lowered = onenet.lower(model)
         evaluation = load_evaluation(request, lowered)
         quantized = calibrate(request, lowered, steps) if "int8" in request.precisions else None
         exported = []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -74,7 +75,7 @@ class Steps:
         self.current = None
 
     def warn(self, text: str) -> None:
-        self.console.print(f"[yellow]warning:[/yellow] {text}", highlight=False)
+        self.console.print(f"[yellow]warning:[/yellow] {escape(text)}", highlight=False)
 
 
 def has_descriptor() -> bool:
@@ -107,7 +108,7 @@ def print_exported(exported: Sequence[tuple[ExportedArtifact, Path | None]], qua
     for artifact, _ in exported:
         quality = artifact.quality
         table.add_row(
-            artifact.path.name,
+            escape(artifact.path.name),
             size(artifact.bytes),
             "-" if quality is None or quality.sqnr_db is None else f"{min(quality.sqnr_db, 999):.1f} dB",
             "-" if quality is None or quality.label_agreement is None else f"{quality.label_agreement:.2%}",
@@ -130,7 +131,7 @@ def print_exported(exported: Sequence[tuple[ExportedArtifact, Path | None]], qua
     for note in notes:
         out.print(note, style="dim")
     for artifact, preview in exported:
-        out.print(f"{artifact.path}" + (f"  (picture: {preview.name})" if preview else ""), soft_wrap=True)
+        out.print(f"{artifact.path}" + (f"  (picture: {preview.name})" if preview else ""), soft_wrap=True, markup=False)
 
 
 def checked(artifact: ExportedArtifact) -> str:
@@ -144,11 +145,11 @@ def print_verification(result: Verification) -> None:
     out = stdout()
     state = "[green]verified[/green]" if result.passed else "[red]FAILED[/red]"
     runtime = f"{result.runtime['name']} {result.runtime['version']}"
-    out.print(f"{result.artifact}: {state}  ({result.target} {result.precision}, {runtime})", soft_wrap=True)
+    out.print(f"{escape(result.artifact)}: {state}  ({result.target} {result.precision}, {runtime})", soft_wrap=True)
     table = plain_table("", "check", "found")
     for check in result.checks:
         mark = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}[check.passed]
-        table.add_row(mark, check.name, check.detail)
+        table.add_row(mark, escape(check.name), escape(check.detail))
     out.print(table)
 
 

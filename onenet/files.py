@@ -26,7 +26,7 @@ def temporary_folder(out: Path) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".onenet-", dir=out))
     except OSError as error:
-        raise RequestError(f"output folder {out} cannot be written: {error.strerror or error}; choose another --out") from error
+        raise unwritable(out, error) from error
     try:
         yield folder
     except OSError as error:
@@ -37,18 +37,35 @@ def temporary_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def check_folder(out: Path) -> None:
+    """Refuse a folder that ``temporary_folder`` could not write, before any work and without making it.
+
+    Raises:
+        RequestError: ``out`` cannot be made or written.
+    """
+    there = next(each for each in (out.absolute(), *out.absolute().parents) if os.path.lexists(each))
+    try:
+        Path(tempfile.mkdtemp(prefix=".onenet-", dir=there)).rmdir()
+    except OSError as error:
+        raise unwritable(out, error) from error
+
+
+def unwritable(out: Path, error: OSError) -> RequestError:
+    return RequestError(f"output folder {out} cannot be written: {error.strerror or error}; choose another --out")
+
+
 def publish(temporary: Path, final: Path) -> None:
     """Put a finished file or folder under its final name, replacing what was there in one rename."""
     if not temporary.is_dir():
         os.replace(temporary, final)
         return
     backup = temporary.with_name(temporary.name + ".old")  # a folder cannot replace a folder: step aside first
-    if final.exists():
-        os.replace(final, backup)
     try:
+        if final.exists():
+            os.replace(final, backup)
         os.replace(temporary, final)
-    except OSError:
-        if backup.exists():
+    except BaseException:  # Ctrl-C included: the old folder must not go with the temporary one
+        if backup.exists() and not final.exists():
             os.replace(backup, final)
         raise
 

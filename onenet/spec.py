@@ -39,6 +39,11 @@ class TensorSpec:
         shape = tuple(self.shape[self.layout.index(axis)] for axis in layout)
         return replace(self, shape=shape, layout=layout)
 
+    def canonical(self) -> TensorSpec:
+        """The tensor as everything but the artifact itself handles it: NCHW, and float32 where it is stored in int8."""
+        spec = self.in_layout("NCHW")
+        return spec if self.scale is None else replace(spec, dtype="float32", scale=None, zero_point=None)
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TensorSpec:
         value_range = data.get("value_range")

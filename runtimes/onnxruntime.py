@@ -43,8 +43,11 @@ class OnnxSession:
         self.path = path
         self.session = make_session(ort, path, options)
         scales = declared_scales(manifest_in(self.session, path), path.name)
-        self.inputs = tuple(spec_of(node, "image", scales) for node in self.session.get_inputs())
-        self.outputs = tuple(spec_of(node, "logits", scales) for node in self.session.get_outputs())
+        try:
+            self.inputs = tuple(spec_of(node, "image", scales) for node in self.session.get_inputs())
+            self.outputs = tuple(spec_of(node, "logits", scales) for node in self.session.get_outputs())
+        except UnicodeDecodeError as error:
+            raise ToolError(f"onnxruntime cannot load {path.name}: {one_line(error)}") from error
         self.runtime: dict[str, Any] = {
             "name": "onnxruntime",
             "version": ort.__version__,
@@ -103,7 +106,10 @@ def make_session(ort: Any, path: Path, options: Any) -> Any:
 
 
 def manifest_in(session: Any, path: Path) -> dict[str, Any] | None:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA)
+    except UnicodeDecodeError as error:
+        raise ToolError(f"onnxruntime cannot load {path.name}: {one_line(error)}") from error
     return None if text is None else parse_manifest(text, path.name)
 
 

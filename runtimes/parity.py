@@ -147,11 +147,11 @@ def check_values_here(artifact: Artifact) -> list[Check]:
 def check_values(artifact: Artifact) -> list[Check]:
     """Run the golden input and compare the sampled outputs."""
     pair, precision = artifact.manifest["golden"], artifact.manifest["precision"]
-    inputs = {t.name: golden.read_input(e, t.in_layout("NCHW")) for e, t in zip(pair["inputs"], artifact.inputs, strict=True)}
+    inputs = {t.name: golden.read_input(e, t.canonical()) for e, t in zip(pair["inputs"], artifact.inputs, strict=True)}
     results = artifact.run(inputs)
     checks = []
     for entry, spec in zip(pair["outputs"], artifact.outputs, strict=True):
-        has_channels = spec.in_layout("NCHW").layout == "NCHW"
+        has_channels = spec.canonical().layout == "NCHW"
         found = golden.sample_like(entry, results[spec.name], has_channels)
         checks.append(compare(spec, precision, golden.read_output(entry), found, entry.get("scale")))
     return checks

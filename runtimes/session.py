@@ -124,7 +124,7 @@ def require(module: str, extra: str = "runtime") -> Any:
 
 
 def version_of(package: str) -> str:
-    """The version of an installed distribution; "unknown" where the module comes from one of another name (a nightly)."""
+    """The version of an installed distribution; "unknown" where the module comes from another one (a nightly build)."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from onenet.models.onenet import OneNet, OneNetConfig
 
@@ -30,18 +30,52 @@ def shake(module: nn.Module, seed: int = 1) -> nn.Module:
     return module.eval()
 
 
+@torch.no_grad()
+def enliven(module: nn.Module, example: Tensor) -> nn.Module:
+    """Scale every convolution so that its outputs on ``example`` have mean 0 and deviation 1 per channel.
+
+    Random weights let a signal die on its way: the output is constant, and equals any other constant to 1e-5.
+    """
+
+    def standardise(layer: nn.Module, _: object, result: Tensor) -> Tensor:
+        deviation, mean = torch.std_mean(result, [0, *range(2, result.dim())])
+        deviation = deviation.clamp_min(1e-3)
+        axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+        layer.weight.data /= along(deviation, axis, layer.weight)
+        layer.bias.data.sub_(mean).div_(deviation)
+        return (result - along(mean, 1, result)) / along(deviation, 1, result)
+
+    kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+    hooks = [layer.register_forward_hook(standardise) for layer in module.modules() if isinstance(layer, kinds)]
+    module(example)
+    for hook in hooks:
+        hook.remove()
+    return module
+
+
+def along(values: Tensor, axis: int, like: Tensor) -> Tensor:
+    """(C,) shaped to broadcast over one axis of ``like``."""
+    return values.reshape([-1 if i == axis else 1 for i in range(like.dim())])
+
+
 def awkward_onenet(variant: str, **options: object) -> OneNet:
     torch.manual_seed(0)
     settings = {"layers": 3, "width": 4, "classes": 3, "repeat": 2, "kernel": None, **options}
-    model = shake(OneNet(OneNetConfig(variant, **settings)))  # type: ignore[arg-type]  # options of the configuration
+    config = OneNetConfig(variant, **settings)  # type: ignore[arg-type]  # options of the configuration
+    model = enliven(shake(OneNet(config)), torch.rand(2, config.channels_in, 32, 48))
     assert isinstance(model, OneNet)
     return model
+
+
+def smooth_images(count: int, channels: int, height: int, width: int) -> np.ndarray:
+    """Smooth, asymmetric images, (count, channels, height, width) float32 in [0, 1]."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    waves = [np.sin(rng.uniform(2, 20) * x + rng.uniform(2, 20) * y + rng.uniform(0, 6)) for _ in range(count * channels)]
+    return ((np.stack(waves).reshape(count, channels, height, width) + 1) / 2).astype(np.float32)
 
 
 @pytest.fixture
 def images() -> np.ndarray:
     """Eight smooth, asymmetric RGB images, (8, 3, 32, 48) float32 in [0, 1]."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[0:32, 0:48] / 48
-    waves = [np.sin(rng.uniform(2, 20) * x + rng.uniform(2, 20) * y + rng.uniform(0, 6)) for _ in range(24)]
-    return ((np.stack(waves).reshape(8, 3, 32, 48) + 1) / 2).astype(np.float32)
+    return smooth_images(8, 3, 32, 48)

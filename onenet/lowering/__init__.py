@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from onenet.errors import CheckError
+from onenet.errors import CheckError, RequestError
 from onenet.lowering import (
     batch_norm,
     channelwise_conv,
@@ -67,10 +67,13 @@ def lower_module(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[Mo
 
     Raises:
         CheckError: the rewritten network differs by more than ``TOLERANCE``; the message names the rule that broke it.
+        RequestError: the network cannot be traced, or its outputs are not finite.
     """
     graph = Graph(module, inputs)
     probe = asymmetric_probe(inputs)
     expected = outputs(graph.module, probe)
+    if not all(bool(value.isfinite().all()) for value in expected):
+        raise RequestError("the network returns NaN or infinity on an ordinary input; look at its weights")
     results = tuple(run_rule(rule, graph) for rule in rules)
     replace_affines(graph)
     error = relative_difference(expected, outputs(graph.finish(), probe))
@@ -128,6 +131,7 @@ def relative_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> 
     for a, b in zip(expected, found, strict=True):
         if a.shape != b.shape:
             return float("inf")
+        a, b = a.double(), b.double()  # labels are integers
         difference = (a - b).abs().max() / a.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
         worst = max(worst, float(difference)) if not torch.isnan(difference) else float("nan")
     return worst
@@ -148,6 +152,7 @@ def lower(model: Model) -> Model:
 
     Raises:
         CheckError: the float64 proof failed on this network.
+        RequestError: the network cannot be traced, or its outputs are not finite.
     """
     if model.lowering is not None:
         return model

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
+from onenet.errors import RequestError
+from onenet.models.checkpoint import first_line
+
 aten = torch.ops.aten
 
 
@@ -28,9 +31,12 @@ class Graph:
     """A traced module under rewrite."""
 
     def __init__(self, module: nn.Module, inputs: Sequence[Tensor]) -> None:
-        double = copy.deepcopy(module).eval().double()
         inputs = [x.double() if x.is_floating_point() else x for x in inputs]
-        program = torch.export.export(double, tuple(inputs), strict=False)
+        try:
+            double = copy.deepcopy(module).eval().double()
+            program = torch.export.export(double, tuple(inputs), strict=False)
+        except Exception as error:  # torch.export has many kinds of refusal, and runs the user's own code
+            raise RequestError(f"torch.export cannot trace {type(module).__name__}: {first_line(error)}") from error
         self.module: GraphModule = program.module(check_guards=False)
         self._constants = 0
         for node in self.module.graph.nodes:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
-import inspect
 import json
+import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -73,6 +76,8 @@ def build(
     """
     if output not in OUTPUTS:
         raise RequestError(f"output {output!r} is not known; supported: {', '.join(OUTPUTS)}")
+    if weights and random_weights:
+        raise RequestError("a weights file and random weights were both asked for; give one of them")
     torch.manual_seed(seed)
     shape_options = {"width": width, "classes": classes, "kernel": kernel, "spatial": spatial}
     if isinstance(model, str) and not is_file_reference(model):
@@ -116,13 +121,13 @@ def build_registered(
             has = ", ".join(f"{k} {v}" for k, v in config_difference(system, entry, state, config).items())
             raise RequestError(f"the weights shipped for {entry.name} have {has}; {how_to_get_weights()}")
         load_into(module, state, f"weights {path.name if path else ''}")
+    name = entry.name if not config_options else system.name_of(config)
     height, width = size
     if height % config.divisor or width % config.divisor:
         raise RequestError(
-            f"input size {height}x{width} is not divisible by {config.divisor}, which {entry.name} needs; "
+            f"input size {height}x{width} is not divisible by {config.divisor}, which {name} needs; "
             f"nearest: {nearest(height, config.divisor)}x{nearest(width, config.divisor)}"
         )
-    name = entry.name if not config_options else system.name_of(config)
     source = {
         "model": name,
         "paper": entry.paper,
@@ -158,7 +163,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """``{"model": ..., "resolution": (H, W) or None, "file": name}`` of an official YAML configuration.
 
     Raises:
-        RequestError: no such file, not YAML, or no ``model:`` section.
+        RequestError: no such file, not YAML, no ``model:`` section, or a resolution that is not two numbers.
     """
     try:
         content = yaml.safe_load(path.read_text())
@@ -166,7 +171,10 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RequestError(f"configuration {path} cannot be read: {first_line(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise RequestError(f"configuration {path.name} has no 'model:' section; see the official repository's configs/*.yaml")
-    resolution = (content.get("data") or {}).get("resolution")
+    data = content.get("data")
+    resolution = data.get("resolution") if isinstance(data, dict) else None
+    if resolution is not None and not (isinstance(resolution, list) and [type(n) for n in resolution] == [int, int]):
+        raise RequestError(f"configuration {path.name}: data.resolution must be [height, width], found {resolution!r}")
     return {"model": content["model"], "resolution": tuple(resolution) if resolution else None, "file": path.name}
 
 
@@ -184,46 +192,91 @@ def load_factory(reference: str) -> Callable[[], Any]:
     if not file or not name.isidentifier():
         raise RequestError(f"model {reference!r} names no factory; write path/to/file.py:factory")
     path = Path(file)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where the name is too long
         raise RequestError(f"model file {file} does not exist")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    spec = importlib.util.spec_from_file_location(f"onenet_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise RequestError(f"model file {file} is no Python file; write path/to/file.py:factory")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises
+    except (Exception, SystemExit) as error:  # whatever the user's file raises
         raise RequestError(f"model file {file} fails to import: {type(error).__name__}: {first_line(error)}") from error
     factory = getattr(module, name, None)
     if not callable(factory):
-        public = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == path.stem]
+        public = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == spec.name]
         raise RequestError(f"{file} has no callable {name!r}; found: {', '.join(public) or 'none'}")
     return factory  # type: ignore[no-any-return]  # a user's callable
 
 
 def build_foreign(model: str | nn.Module | Callable[[], Any], weights: Path | str | None, size: tuple[int, int]) -> Model:
-    factory = load_factory(model) if isinstance(model, str) else model
-    if isinstance(factory, nn.Module):
-        made, name = factory, type(factory).__name__
-    else:
-        name = getattr(factory, "__name__", "model")
-        try:
-            made = factory()
-        except Exception as error:  # whatever the user's factory raises
-            raise RequestError(f"factory {name}() failed: {type(error).__name__}: {first_line(error)}") from error
-    module, spec = made if isinstance(made, tuple) else (made, None)
-    if not isinstance(module, nn.Module):
-        raise RequestError(f"factory {name}() returned {type(made).__name__}; an nn.Module is needed")
+    module, spec, name = make_foreign(load_factory(model) if isinstance(model, str) else model)
     if weights:
         load_into(module, read_state(Path(weights)), f"weights {Path(weights).name}")
+    module.eval()
     if spec is not None:
-        return Model(dataclasses.replace(spec, source={**spec.source, **provenance(module)}), module.eval())
-    source = {"model": name, "file": inspect.getsourcefile(type(module)) and type(module).__name__}
-    source["weights"] = Path(weights).name if weights else "from the factory"
-    return finish(module, name, size, channels_in(module), source, None)
+        check_signature(module, spec)
+        return Model(dataclasses.replace(spec, source={**spec.source, **provenance(module)}), module)
+    source = {"model": name, "weights": Path(weights).name if weights else "from the factory"}
+    return finish(module, name, size, channels_in(module, size), source, None)
 
 
-def channels_in(module: nn.Module) -> int:
-    """Input channels of the first convolution; 3 if there is none."""
+def make_foreign(factory: nn.Module | Callable[[], Any]) -> tuple[nn.Module, ModelSpec | None, str]:
+    """The module, its signature if the factory brings one, and a name that a file can have."""
+    if isinstance(factory, nn.Module):
+        return factory, None, type(factory).__name__
+    name = getattr(factory, "__name__", "")
+    name = name if name.isidentifier() else "model"  # a lambda, or an object that can be called
+    try:
+        made = factory()
+    except (Exception, SystemExit) as error:  # whatever the user's factory raises
+        raise RequestError(f"factory {name}() failed: {type(error).__name__}: {first_line(error)}") from error
+    module, spec = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(module, nn.Module) or not isinstance(spec, (ModelSpec, type(None))):
+        found = ", ".join(type(each).__name__ for each in made) if isinstance(made, tuple) else type(made).__name__
+        raise RequestError(f"factory {name}() returned {found}; an nn.Module, or one and a ModelSpec, is needed")
+    return module, spec, name
+
+
+def check_signature(module: nn.Module, spec: ModelSpec) -> None:
+    """Run a module once on zeros and compare with the signature that came with it.
+
+    Raises:
+        RequestError: it does not run on these inputs, gives other outputs, or its name cannot be a file's.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", spec.name):
+        raise RequestError(f"model name {spec.name!r} cannot be a file's: use letters, digits, '.', '_' and '-'")
+    found = [(tuple(r.shape), str(r.dtype).removeprefix("torch.")) for r in run_once(module, spec.name, spec.inputs)]
+    expected = [(t.shape, t.dtype) for t in spec.outputs]
+    if found != expected:
+        raise RequestError(f"{spec.name} returns {found}, its ModelSpec says {expected}; make them agree")
+
+
+def run_once(module: nn.Module, name: str, inputs: tuple[TensorSpec, ...]) -> list[Tensor]:
+    """All outputs on zeros.
+
+    Raises:
+        RequestError: the module does not run on these shapes, or returns anything but tensors.
+    """
+    try:
+        with torch.no_grad():
+            result = module(*(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in inputs))
+    except Exception as error:  # a user's network may raise anything for a size it cannot take
+        shapes = " and ".join(str(t.shape) for t in inputs)
+        raise RequestError(f"{name} does not run on {shapes}: {first_line(error)}; try another --input-size") from error
+    results = list(result) if isinstance(result, (tuple, list)) else [result]
+    if not results or not all(isinstance(r, Tensor) for r in results):
+        raise RequestError(f"{name} returns {type(result).__name__}; a tensor, or a list or tuple of tensors, is needed")
+    return results
+
+
+def channels_in(module: nn.Module, size: tuple[int, int]) -> int:
+    """3 where the module runs on it, else the input channels of its first convolution."""
+    image = TensorSpec("image", "image", (1, 3, *size), "NCHW")
+    with contextlib.suppress(RequestError):
+        run_once(module, "", (image,))
+        return 3
     first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
     return 3 if first is None else first.in_channels
 
@@ -243,12 +296,7 @@ def finish(
     """A one-image model with its signature read off one run on zeros."""
     module = module.eval()
     image = TensorSpec("image", "image", (1, channels, *size), "NCHW", value_range=(0.0, 1.0))
-    try:
-        with torch.no_grad():
-            result = module(torch.zeros(image.shape))
-    except Exception as error:  # a user's network may raise anything for a size it cannot take
-        raise RequestError(f"{name} does not run on {image.shape}: {first_line(error)}; try another --input-size") from error
-    results = [result] if isinstance(result, Tensor) else list(result)
+    results = run_once(module, name, (image,))
     masks = len(results) == 1 and results[0].dim() == 4
     outputs = tuple(
         TensorSpec(
@@ -267,8 +315,9 @@ def finish(
 
 def with_output(model: Model, output: Output) -> Model:
     logits = model.spec.outputs[0]
-    if logits.role != "logits":
-        raise RequestError(f"output {output!r} needs class logits (N, classes, H, W); {model.spec.name} gives {logits.role}")
+    if len(model.spec.outputs) != 1 or logits.role != "logits" or len(logits.shape) != 4:
+        gives = ", ".join(f"{t.role} {t.shape}" for t in model.spec.outputs)
+        raise RequestError(f"output {output!r} needs class logits (N, classes, H, W) alone; {model.spec.name} gives {gives}")
     n, _, height, width = logits.shape
     if output == "labels":
         changed = dataclasses.replace(

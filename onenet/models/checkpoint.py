@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix not in SUFFIXES:
         raise RequestError(f"weights {path.name}: suffix {path.suffix!r} is not supported; use {', '.join(SUFFIXES)}")
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where the name is too long
         raise RequestError(f"weights file {path} does not exist; give an existing {' or '.join(SUFFIXES)} file")
     try:
-        content: Any = load_safetensors(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # each reader has its own exceptions, pickle's among them
-        raise RequestError(f"weights {path.name} cannot be read: {first_line(error)}") from error
+        content: Any = load_safetensors(path) if path.suffix == ".safetensors" else load_pytorch(path)
+    except pickle.UnpicklingError as error:
+        raise RequestError(
+            f"weights {path.name} hold Python objects, which may carry code, or are damaged; only tensors are read: "
+            "save model.state_dict()"
+        ) from error
+    except Exception as error:  # each reader has its own exceptions
+        raise RequestError(
+            f"weights {path.name} cannot be read, the file is damaged or cut off: {first_line(error)}"
+        ) from error
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -43,6 +53,12 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(path)
+
+
+def load_pytorch(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickle protocols, before it refuses them
+        return torch.load(path, "cpu", weights_only=True)
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], where: str) -> None:

@@ -45,9 +45,9 @@ class OneNetConfig:
             value = getattr(self, field)
             if not isinstance(value, int) or value < 1:
                 raise RequestError(f"OneNet {field} must be a whole number of at least 1, found {value!r}")
-        if self.kernel is not None and (self.kernel < 1 or self.kernel % 2 == 0):
+        if self.kernel is not None and (not isinstance(self.kernel, int) or self.kernel < 1 or self.kernel % 2 == 0):
             raise RequestError(
-                f"OneNet kernel must be odd, found {self.kernel}: an even spatial convolution would change the "
+                f"OneNet kernel must be an odd whole number, found {self.kernel!r}: an even spatial convolution would change the "
                 "sequence length. Use an odd number, or --no-spatial"
             )
 
@@ -59,7 +59,7 @@ class OneNetConfig:
             RequestError: an option is missing, or ``name`` is neither ``ONENET`` nor ``SEGONE``.
         """
         name = options.get("name")
-        if name not in OFFICIAL_NAMES:
+        if not isinstance(name, str) or name not in OFFICIAL_NAMES:
             raise RequestError(f"model name {name!r} is not known; supported: {', '.join(OFFICIAL_NAMES)}")
         names = {
             "num_layers": "layers",
@@ -84,8 +84,11 @@ class OneNetConfig:
             state.get("encoder.bottleneck.blocks.0.conv.weight"),
             state.get("decoder.convs.head_1.conv.weight"),
         )
-        if first is None or head is None:
-            raise RequestError("the checkpoint is not a OneNet's: it lacks encoder.bottleneck.blocks.0.conv.weight")
+        if first is None or head is None or first.dim() != 3 or head.dim() < 3:
+            raise RequestError(
+                "the checkpoint is not a OneNet's: it lacks encoder.bottleneck.blocks.0.conv.weight or "
+                "decoder.convs.head_1.conv.weight, or they are no convolutions"
+            )
         spatial = state.get("encoder.convs.spatial_0.conv.weight")
 
         def count(pattern: str) -> int:
@@ -97,7 +100,7 @@ class OneNetConfig:
             width=first.shape[0],
             classes=head.shape[0],
             channels_in=first.shape[2],
-            kernel=None if spatial is None else spatial.shape[2],
+            kernel=None if spatial is None else spatial.numel(),
             repeat=count(r"encoder\.bottleneck\.blocks\.\d+\.conv\.weight"),
         )
 

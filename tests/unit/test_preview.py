@@ -107,7 +107,7 @@ def test_nothing_is_marked_where_nothing_differs(tmp_path: Path) -> None:
 
 
 def test_text_stays_on_the_page_and_is_not_read_as_a_formula(tmp_path: Path) -> None:
-    arguments = {**example(1, 2), "truth": None, "title": "$x^2$ " * 60, "subtitle": "wide " * 80}
+    arguments = {**example(1, 2), "truth": None, "title": r"from $\frac to $6 " * 20, "subtitle": "wide " * 80}
     picture = drawn(tmp_path / "p.png", **arguments)
     assert (picture[:FIRST, -MARGIN + 2 :] == 255).all()
     assert (picture[:FIRST] < 255).any()

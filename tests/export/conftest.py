@@ -1,0 +1,94 @@
+"""Small awkward networks and the shipped models, each exported once per test run and only where a test asks for it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onenet
+from onenet.calibration.images import LabelledImages, default_calibration, default_evaluation, load_labelled, load_samples
+from onenet.export.export import ExportedArtifact
+from onenet.model import Model, QuantizedModel
+from onenet.models import REGISTRY
+from onenet.models.build import Output, build
+from onenet.quiet import quiet
+from onenet.spec import ModelSpec, TensorSpec, numbered_classes
+from tests.conftest import awkward_onenet, smooth_images
+
+SHIPPED = [entry.name for entry in REGISTRY.values() if entry.weights]
+
+
+@dataclass(frozen=True)
+class Net:
+    """A small OneNet and the input it is exported for."""
+
+    variant: str
+    kernel: int | None
+    shape: tuple[int, int, int, int]
+    """(N, C, H, W)."""
+
+    def make(self) -> tuple[object, ModelSpec]:
+        batch, channels, height, width = self.shape
+        module = awkward_onenet(self.variant, kernel=self.kernel, channels_in=channels)
+        image = TensorSpec("image", "image", self.shape, "NCHW", value_range=(0.0, 1.0))
+        logits = TensorSpec("logits", "logits", (batch, 3, height, width), "NCHW")
+        return module, ModelSpec(f"{self.variant}{self.kernel}", "segmentation", (image,), (logits,), numbered_classes(3))
+
+
+NETS = {
+    "ed": Net("ed", None, (1, 3, 32, 48)),
+    "ed, spatial, one channel": Net("ed", 9, (1, 1, 24, 40)),
+    "e, batch of two": Net("e", None, (2, 3, 40, 24)),
+    "e, spatial, tall": Net("e", 3, (1, 3, 56, 8)),
+}
+
+
+@functools.cache
+def model_of(name: str, output: Output = "logits") -> Model:
+    """The deploy form of a small net or a shipped model."""
+    with quiet():
+        return onenet.lower(build(NETS[name].make if name in NETS else name, output=output))
+
+
+@functools.cache
+def quantized_of(name: str, output: Output = "logits") -> QuantizedModel:
+    model = model_of(name, output)
+    _, channels, height, width = model.spec.inputs[0].shape
+    with quiet():
+        if name in NETS:
+            return onenet.calibrate(model, list(smooth_images(8, channels, height, width)))
+        return onenet.calibrate(model, load_samples(default_calibration(), height, width))
+
+
+@functools.cache
+def evaluation_of(name: str) -> LabelledImages | None:
+    return None if name in NETS else load_labelled(default_evaluation(), *model_of(name).spec.inputs[0].shape[2:])
+
+
+@dataclass
+class Artifacts:
+    """Exports on demand and remembers: a conversion takes seconds, and many tests look at the same one."""
+
+    folder: Path
+    made: dict[tuple[str, ...], ExportedArtifact] = field(default_factory=dict)
+
+    def __call__(
+        self, name: str, target: str, precision: str, *, io: str = "float", output: Output = "logits"
+    ) -> ExportedArtifact:
+        key = (name, target, precision, io, output)
+        if key not in self.made:
+            source = quantized_of(name, output) if precision == "int8" else model_of(name, output)
+            self.made[key] = onenet.export(  # type: ignore[operator]  # a package that can be called
+                source, target=target, precision=precision, io=io, out=self.folder / name, evaluation=evaluation_of(name)
+            )
+        return self.made[key]
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    return Artifacts(tmp_path_factory.mktemp("artifacts"))

@@ -35,14 +35,10 @@ def calibrate(
         progress: called with 1 after each sample.
 
     Raises:
-        RequestError: no samples, or samples of another shape than the model's input.
+        RequestError: no samples, samples of another shape, type or range than the model's input, or more than one input.
     """
-    images = samples.arrays if isinstance(samples, Samples) else np.stack(list(samples)) if len(samples) else np.empty(0)
+    images = stacked(model, samples.arrays if isinstance(samples, Samples) else samples)
     expected = model.spec.inputs[0].shape
-    if len(images) == 0:
-        raise RequestError("calibration needs at least one sample, found none; give --calibration DIR or FILE.npz")
-    if images.shape[1:] != expected[1:]:
-        raise RequestError(f"calibration samples have shape {images.shape[1:]}, the model takes {expected[1:]}")
     prepared = prepare_pt2e(trace(model), Int8Quantizer())
     with torch.no_grad():
         for image in images:
@@ -55,6 +51,23 @@ def calibrate(
         allow_exported_model_train_eval(module)
     ids = samples.ids if isinstance(samples, Samples) else tuple(sha256(image.tobytes()) for image in images)
     return QuantizedModel(model, reference, open_form, record_of(reference, ids))
+
+
+def stacked(model: Model, samples: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """(samples, C, H, W) float32, each looked at: one bad sample would spoil every scale."""
+    image, *others = model.spec.inputs
+    if others:
+        raise RequestError(f"calibration feeds one input, {model.spec.name} takes {1 + len(others)}")
+    if len(samples) == 0:
+        raise RequestError("calibration needs at least one sample, found none; give --calibration DIR or FILE.npz")
+    low, high = image.value_range or (-np.inf, np.inf)
+    for each in samples:
+        if each.shape != image.shape[1:] or each.dtype.kind != "f":
+            found = f"{each.dtype} {each.shape}"
+            raise RequestError(f"calibration samples are {found}, the model takes floats {image.shape[1:]}")
+        if not (each.min() >= low and each.max() <= high):  # also true of NaN
+            raise RequestError(f"a calibration sample goes from {each.min():g} to {each.max():g}; expected {low:g} to {high:g}")
+    return np.stack(list(samples)).astype(np.float32, copy=False)
 
 
 def trace(model: Model) -> GraphModule:

@@ -246,18 +246,18 @@ def load_samples(source: Path, height: int, width: int, limit: int | None = None
     return Samples(source.name, array[None], (hashlib.sha256(data).hexdigest(),), (source.name,))
 
 
-def load_labelled(folder: Path, height: int, width: int, limit: int | None = None) -> LabelledImages:
+def load_labelled(folder: Path, height: int, width: int, limit: int | None = None, channels: int = 3) -> LabelledImages:
     """Images of ``folder/images`` with their masks ``folder/labels/STEM.png``, one class index per pixel.
 
     Masks are resized by nearest neighbour. Raises RequestError, which names the mask, when one is missing, unreadable,
     not indexed or gray, or of another size than its image.
     """
     _check_limit(limit)
-    _check_request(height, width, 3)
+    _check_request(height, width, channels)
 
     def prepare(pixels: Pixels, path: Path) -> tuple[Floats, Pixels]:
         mask = folder / "labels" / path.relative_to(folder / "images").with_suffix(".png")
-        return to_input(pixels, height, width), _read_mask(mask, pixels.shape[:2], height, width)
+        return to_input(pixels, height, width, channels), _read_mask(mask, pixels.shape[:2], height, width)
 
     items, skipped = _read_folder(folder / "images", limit, prepare)
     samples = _samples(_base_name(folder), items, skipped, [item.value[0] for item in items])

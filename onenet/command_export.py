@@ -92,7 +92,7 @@ def load_evaluation(request: Request, model: Model) -> LabelledImages | Samples 
     channels, height, width = first.shape[1:]
     if request.evaluation is not None:
         if (request.evaluation / "labels").is_dir():
-            return load_labelled(request.evaluation, height, width)
+            return load_labelled(request.evaluation, height, width, channels=channels)
         return load_samples(request.evaluation, height, width, channels=channels)
     if model.spec.source.get("weights") == "shipped":
         return load_labelled(default_evaluation(), height, width)
@@ -100,7 +100,10 @@ def load_evaluation(request: Request, model: Model) -> LabelledImages | Samples 
 
 
 def calibrate(request: Request, model: Model, steps: console.Steps) -> QuantizedModel:
-    channels, height, width = model.spec.inputs[0].shape[1:]
+    first = model.spec.inputs[0]
+    if len(model.spec.inputs) != 1 or len(first.shape) != 4:
+        raise RequestError(f"int8 is calibrated on images; {model.spec.name} does not take one image alone")
+    channels, height, width = first.shape[1:]
     source = request.calibration or default_calibration()
     samples = load_samples(source, height, width, limit=request.calibration_samples, channels=channels)
     for line in samples.skipped:

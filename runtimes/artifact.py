@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onenet.errors import CheckError, RequestError
 from onenet.runtimes import open_session, read_manifest
-from onenet.runtimes.session import Session, dequantise, quantise
+from onenet.runtimes.session import Session, dequantise, one_line, quantise
 from onenet.spec import TensorSpec
 
 SCHEMA = 1
@@ -27,8 +27,11 @@ class Artifact:
 
     def __init__(self, path: Path, manifest: dict[str, Any], session: Session) -> None:
         self.path, self.manifest, self.session = path, manifest, session
-        self.inputs = tuple(TensorSpec.from_dict(t) for t in manifest["inputs"])
-        self.outputs = tuple(TensorSpec.from_dict(t) for t in manifest["outputs"])
+        try:
+            self.inputs = tuple(TensorSpec.from_dict(t) for t in manifest["inputs"])
+            self.outputs = tuple(TensorSpec.from_dict(t) for t in manifest["outputs"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CheckError(f"the manifest of {path.name} is damaged: {one_line(error)}") from error
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         stored = {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in self.inputs}
@@ -64,6 +67,9 @@ def manifest_of(path: Path) -> dict[str, Any]:
         raise CheckError(f"{path.name} carries no onenet manifest: it was not exported by onenet, or was rewritten since")
     if manifest.get("schema") != SCHEMA:
         raise CheckError(f"{path.name} has manifest schema {manifest.get('schema')}; this version reads {SCHEMA}")
+    missing = [key for key in ("target", "precision", "inputs", "outputs", "golden") if key not in manifest]
+    if missing:
+        raise CheckError(f"the manifest of {path.name} lacks {', '.join(missing)}; export the artifact again")
     return manifest
 
 

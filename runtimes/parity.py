@@ -17,6 +17,7 @@ from onenet.errors import CheckError
 from onenet.files import sha256_of
 from onenet.runtimes import golden, metrics
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar
+from onenet.runtimes.session import one_line
 from onenet.spec import TensorSpec
 
 Array = NDArray[Any]
@@ -82,6 +83,8 @@ def verify(path: Path | str, threads: int | None = None) -> Verification:
     """
     path = Path(path)
     manifest = manifest_of(path)
+    if manifest["precision"] not in TOLERANCES:
+        raise CheckError(f"{path.name} has precision {manifest['precision']!r}; this version checks {', '.join(TOLERANCES)}")
     checks = [check_bytes(path)]
     artifact = open_artifact(path, threads)
     checks += [*check_structure(artifact), *check_signature(artifact)]
@@ -93,7 +96,8 @@ def verify(path: Path | str, threads: int | None = None) -> Verification:
 def check_bytes(path: Path) -> Check:
     """The file is the one that the manifest beside it describes."""
     sidecar = read_sidecar(path)
-    expected = (sidecar or {}).get("artifact", {}).get("sha256")
+    described = (sidecar or {}).get("artifact")
+    expected = described.get("sha256") if isinstance(described, dict) else None
     if expected is None:
         return Check("bytes", None, "no manifest beside the artifact: nothing to compare its SHA-256 with")
     found = sha256_of(path)
@@ -146,15 +150,34 @@ def check_values_here(artifact: Artifact) -> list[Check]:
 
 def check_values(artifact: Artifact) -> list[Check]:
     """Run the golden input and compare the sampled outputs."""
-    pair, precision = artifact.manifest["golden"], artifact.manifest["precision"]
-    inputs = {t.name: golden.read_input(e, t.canonical()) for e, t in zip(pair["inputs"], artifact.inputs, strict=True)}
+    inputs, references = read_golden(artifact)
     results = artifact.run(inputs)
     checks = []
-    for entry, spec in zip(pair["outputs"], artifact.outputs, strict=True):
-        has_channels = spec.canonical().layout == "NCHW"
-        found = golden.sample_like(entry, results[spec.name], has_channels)
-        checks.append(compare(spec, precision, golden.read_output(entry), found, entry.get("scale")))
+    for (entry, reference), spec in zip(references, artifact.outputs, strict=True):
+        found = golden.sample_like(entry, results[spec.name], spec.canonical().layout == "NCHW")
+        if found.shape != reference.shape:
+            detail = f"the golden output has shape {reference.shape}, the artifact gives {found.shape}"
+            checks.append(Check(f"values of {spec.name}", False, detail))
+        else:
+            checks.append(compare(spec, artifact.manifest["precision"], reference, found, entry.get("scale")))
     return checks
+
+
+def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[dict[str, Any], Array]]]:
+    """Golden inputs by name, and each golden output's entry with its values.
+
+    Raises:
+        CheckError: the manifest's golden pair is damaged.
+    """
+    try:
+        pair = artifact.manifest["golden"]
+        inputs = {t.name: golden.read_input(e, t.canonical()) for e, t in zip(pair["inputs"], artifact.inputs, strict=True)}
+        references = [(entry, golden.read_output(entry)) for entry, _ in zip(pair["outputs"], artifact.outputs, strict=True)]
+        if min(entry["stride"] for entry, _ in references) < 1:
+            raise ValueError("a stride below 1")
+        return inputs, references
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckError(f"the golden pair of {artifact.path.name} is damaged: {one_line(error)}") from error
 
 
 def compare(spec: TensorSpec, precision: str, reference: Array, found: Array, step: float | None) -> Check:
@@ -215,7 +238,8 @@ class Quality:
     miou: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {key: round(v, 6) if isinstance(v, float) else v for key, v in asdict(self).items()}
+        # JSON has no infinity, which is the SQNR of equal outputs.
+        return {k: round(min(max(v, -999.0), 999.0), 6) if isinstance(v, float) else v for k, v in asdict(self).items()}
 
 
 def labels_of(value: Array, role: str) -> Array:

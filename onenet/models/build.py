@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import importlib.util
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -192,7 +191,7 @@ def load_factory(reference: str) -> Callable[[], Any]:
     if not file or not name.isidentifier():
         raise RequestError(f"model {reference!r} names no factory; write path/to/file.py:factory")
     path = Path(file)
-    if not os.path.isfile(path):  # Path.is_file raises where the name is too long
+    if not path.is_file():
         raise RequestError(f"model file {file} does not exist")
     spec = importlib.util.spec_from_file_location(f"onenet_model_{path.stem}", path)
     if spec is None or spec.loader is None:

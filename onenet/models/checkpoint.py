@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import warnings
 from pathlib import Path
@@ -28,7 +27,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix not in SUFFIXES:
         raise RequestError(f"weights {path.name}: suffix {path.suffix!r} is not supported; use {', '.join(SUFFIXES)}")
-    if not os.path.isfile(path):  # Path.is_file raises where the name is too long
+    if not path.is_file():
         raise RequestError(f"weights file {path} does not exist; give an existing {' or '.join(SUFFIXES)} file")
     try:
         content: Any = load_safetensors(path) if path.suffix == ".safetensors" else load_pytorch(path)

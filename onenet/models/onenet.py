@@ -47,8 +47,8 @@ class OneNetConfig:
                 raise RequestError(f"OneNet {field} must be a whole number of at least 1, found {value!r}")
         if self.kernel is not None and (not isinstance(self.kernel, int) or self.kernel < 1 or self.kernel % 2 == 0):
             raise RequestError(
-                f"OneNet kernel must be an odd whole number, found {self.kernel!r}: an even spatial convolution would change the "
-                "sequence length. Use an odd number, or --no-spatial"
+                f"OneNet kernel must be an odd whole number, found {self.kernel!r}: an even spatial convolution would "
+                "change the sequence length. Use an odd number, or --no-spatial"
             )
 
     @classmethod

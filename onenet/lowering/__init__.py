@@ -27,6 +27,7 @@ from onenet.lowering import (
     pointwise_image,
     reflect_pad,
     relu_scale,
+    strided_conv,
     transposed_conv,
 )
 from onenet.lowering.graph import Graph, aten, channel_affine
@@ -46,6 +47,7 @@ RULES: tuple[ModuleType, ...] = (
     transposed_conv,
     relu_scale,
     fold_forward,
+    strided_conv,
     depthwise_affine,
 )
 TOLERANCE = 1e-9

@@ -38,7 +38,7 @@ def test_onenet_is_lowered_exactly(variant: str, kernel: int | None, shape: tupl
     found = operators(lowered.module)
     assert not set(found) & {"batch_norm", "pad", "conv_transpose2d", "sub", "div", "mul", "add", "channel_affine"}
     if kernel is None:
-        assert set(found) == {"conv2d", "relu", "pixel_unshuffle", "pixel_shuffle", "cat"}
+        assert set(found) == {"conv2d", "relu", "pixel_shuffle", "cat"}
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
@@ -179,7 +179,24 @@ def test_affine_through_unshuffle_and_concat_of_a_foreign_network() -> None:
 
     lowered = lower_module(shake(SuperResolution()), (torch.zeros(1, 3, 8, 12),))
     assert operators(lowered.module) == {"conv2d": 3, "relu": 2, "pixel_unshuffle": 1, "cat": 1, "pixel_shuffle": 1}
+    assert rule("strided_conv", lowered).applied == 1
+    assert rule("strided_conv", lowered).declined == {"followed by cat, not by a convolution": 1}
     assert lowered.error <= 1e-12
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_unshuffle_and_pointwise_become_one_strided_convolution(factor: int, channels: int) -> None:
+    module = stack(nn.PixelUnshuffle(factor), nn.Conv2d(channels * factor * factor, 5, 1))
+    lowered = lower_module(module, (torch.zeros(2, channels, 2 * factor, 3 * factor),))
+    assert operators(lowered.module) == {"conv2d": 1}
+    assert lowered.error <= 1e-12
+
+
+def test_unshuffle_before_a_larger_convolution_stays() -> None:
+    lowered = lower_module(stack(nn.PixelUnshuffle(2), nn.Conv2d(12, 5, 3)), (torch.zeros(1, 3, 12, 12),))
+    assert rule("strided_conv", lowered).declined == {"followed by a convolution other than 1x1": 1}
+    assert operators(lowered.module) == {"pixel_unshuffle": 1, "conv2d": 1}
 
 
 def test_the_output_may_be_the_affine_itself() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from onenet import models
@@ -34,7 +34,7 @@ class Steps:
             SpinnerColumn(finished_text="[green]✓[/green]"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             console=self.console,
             disable=silent or not self.console.is_terminal,
@@ -55,21 +55,23 @@ class Steps:
         if self.stream is not sys.stderr:
             self.stream.close()
 
-    def start(self, what: str, total: int = 1) -> None:
+    def start(self, what: str, total: int | None = None) -> None:
+        """Begin a step; a step without ``total`` shows that it is busy, not how far it is."""
         self.finish()
         self.current = (what, time.monotonic())
-        self.task = self.progress.add_task(what, total=total)
+        self.task = self.progress.add_task(what, total=total, count="")
 
     def advance(self, count: int) -> None:
         self.progress.advance(self.task, count)
+        task = self.progress.tasks[-1]
+        self.progress.update(self.task, count=f"{task.completed:.0f}/{task.total:.0f}")
 
     def finish(self) -> None:
         """End the current step; where stderr is no terminal, print it as one line."""
         if self.current is None:
             return
         what, began = self.current
-        total = self.progress.tasks[-1].total
-        self.progress.update(self.task, completed=total)
+        self.progress.update(self.task, total=1, completed=1)
         if self.progress.disable:
             self.console.print(f"{what}: {time.monotonic() - began:.1f} s", highlight=False)
         self.current = None

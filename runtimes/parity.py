@@ -184,8 +184,9 @@ def compare(spec: TensorSpec, precision: str, reference: Array, found: Array, st
     """Hold (pixels, channels) values against the tolerance of a precision."""
     tolerance = TOLERANCES[precision]
     passed, details = True, []
-    if not np.isfinite(found).all():
-        return Check(f"values of {spec.name}", False, "the output holds NaN or infinity")
+    for whose, values in (("output", found), ("reference", reference)):
+        if not np.isfinite(values).all():
+            return Check(f"values of {spec.name}", False, f"the {whose} holds NaN or infinity")
     if spec.role == "labels":
         agreement = metrics.label_agreement(reference, found)
         needed = tolerance.agreement or 0.99

@@ -1,0 +1,156 @@
+"""The golden pair: exact through base64 and back, small, and samples that visit every kind of pixel."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onenet.runtimes import golden
+from onenet.spec import TensorSpec
+
+SIZES = [(256, 256), (320, 240), (7, 5), (48, 48), (49, 1), (250, 33), (512, 16)]
+
+
+def image(height: int, width: int, channels: int = 3, batch: int = 1) -> TensorSpec:
+    return TensorSpec("image", "image", (batch, channels, height, width), "NCHW", value_range=(0.0, 1.0))
+
+
+def stored(entry: dict[str, Any]) -> dict[str, Any]:
+    """As it comes out of a manifest."""
+    loaded: dict[str, Any] = json.loads(json.dumps(entry))
+    return loaded
+
+
+def picture(height: int = 90, width: int = 70, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).random((channels, height, width), np.float32)
+
+
+# --- inputs -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("with_picture", [True, False])
+def test_an_input_is_a_small_picture_repeated_and_cut(size: tuple[int, int], with_picture: bool) -> None:
+    spec = image(*size)
+    entry = stored(golden.make_input(spec, picture() if with_picture else None))
+    values = golden.read_input(entry, spec)
+    assert values.shape == spec.shape
+    assert values.dtype == np.float32
+    assert max(entry["shape"]) <= golden.SIDE
+    small = golden.decode(entry).astype(np.float32) / np.float32(255)
+    y, x = np.indices(size)
+    assert (values[0] == small[0][:, y // entry["factor"], x // entry["factor"]]).all()
+    assert values.min() >= 0
+    assert values.max() <= 1
+
+
+def test_a_picture_of_the_right_size_is_kept_to_a_255th() -> None:
+    source = picture(40, 24)
+    values = golden.read_input(golden.make_input(image(40, 24), source), image(40, 24))
+    assert np.abs(values[0] - source).max() <= 0.5 / 255 + 1e-6
+
+
+def test_the_corners_of_a_picture_stay_in_the_corners() -> None:
+    source = picture(90, 70)
+    values = golden.read_input(golden.make_input(image(256, 256), source), image(256, 256))[0]
+    for y in (0, -1):
+        for x in (0, -1):
+            assert np.abs(values[:, y, x] - source[:, y, x]).max() <= 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_channels_and_no_picture_get_the_pattern(channels: int) -> None:
+    spec = image(20, 30, channels)
+    with_picture, without = golden.make_input(spec, picture()), golden.make_input(spec, None)
+    assert with_picture == without
+    assert golden.decode(without).shape == (1, channels, 20, 30)
+    assert (golden.decode(without) == golden.pattern((1, channels, 20, 30))).all()
+
+
+def test_the_pattern_has_no_symmetry_and_does_not_change() -> None:
+    values = golden.pattern((1, 1, 48, 48))[0, 0]
+    for other in (values[::-1], values[:, ::-1], values.T, np.roll(values, 1, 0), np.roll(values, 16, 1)):
+        assert (values == other).mean() < 0.05
+    assert len(np.unique(values)) > 200
+    assert golden.pattern((6,)).tolist() == [131, 44, 79, 136, 242, 43]  # another one would change every artifact
+
+
+def test_a_batch_gets_the_same_picture_throughout() -> None:
+    spec = image(8, 8, batch=3)
+    values = golden.read_input(stored(golden.make_input(spec, picture())), spec)
+    assert values.shape == (3, 3, 8, 8)
+    assert (values == values[:1]).all()
+
+
+def test_inputs_that_are_no_images() -> None:
+    step, embedding = TensorSpec("step", "scalar", (2,), dtype="int32"), TensorSpec("text", "embedding", (1, 7))
+    for spec in (step, embedding):
+        values = golden.read_input(stored(golden.make_input(spec, picture())), spec)
+        assert values.shape == spec.shape
+        assert values.dtype == spec.dtype
+    assert (golden.read_input(golden.make_input(step, None), step) == golden.pattern((2,))).all()
+
+
+# --- outputs ------------------------------------------------------------
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 256, 256), (2, 3, 7, 5), (1, 1, 1, 1), (1, 21, 64, 64)])
+def test_outputs_come_back_exactly(shape: tuple[int, ...]) -> None:
+    value = numbers(*shape)
+    entry = stored(golden.make_output("logits", value, True, None))
+    found = golden.read_output(entry)
+    assert found.dtype == np.float32
+    assert (found == golden.sample_like(entry, value, True)).all()
+    assert found.shape[1] == shape[1]
+    assert np.array_equal(found[0], value[0, :, 0, 0])
+
+
+def test_labels_have_no_channels() -> None:
+    value = np.random.default_rng(2).integers(0, 5, (1, 30, 40)).astype(np.int32)
+    entry = stored(golden.make_output("labels", value, False, None))
+    found = golden.read_output(entry)
+    assert found.dtype == np.int32
+    assert (found[:, 0] == value.ravel()[:: entry["stride"]]).all()
+
+
+@pytest.mark.parametrize("scale", [0.0390625, 1 / 256, 0.1, 3.7e-4])
+@pytest.mark.parametrize("zero_point", [-128, -3, 127])
+def test_int8_coding_is_exact(scale: float, zero_point: int) -> None:
+    steps = np.arange(-128, 128, dtype=np.int8).reshape(1, 1, 16, 16)
+    value = (steps.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+    entry = stored(golden.make_output("logits", value, True, (scale, zero_point)))
+    assert entry["dtype"] == "int8"
+    assert (golden.decode(entry).ravel() == golden.sample_like(entry, steps, True).ravel()).all()
+    assert (golden.read_output(entry) == golden.sample_like(entry, value, True)).all()
+
+
+@pytest.mark.parametrize("size", [(256, 256), (320, 240), (512, 512), (1024, 768), (250, 330)])
+@pytest.mark.parametrize("channels", [1, 2, 21])
+def test_the_sampled_pixels_visit_every_place_of_a_16_block(size: tuple[int, int], channels: int) -> None:
+    height, width = size
+    entry = golden.make_output("logits", np.zeros((1, channels, height, width), np.float32), True, None)
+    stride, places = entry["stride"], np.arange(height * width)[:: entry["stride"]]
+    assert all(stride % k for k in range(2, stride))
+    assert {*(places // width % 16)} == set(range(16))
+    assert {*(places % width % 16)} == set(range(16))
+    assert len(places) >= 64
+    assert entry["shape"][0] * channels <= golden.VALUES + channels
+
+
+@pytest.mark.parametrize(("n", "prime"), [(1, 1), (2, 2), (4, 5), (24, 29), (31, 31), (1024, 1031), (1025, 1031)])
+def test_the_next_prime(n: int, prime: int) -> None:
+    assert golden.next_prime(n) == prime
+
+
+def test_pixels_are_in_row_order_with_the_class_axis_last() -> None:
+    value = np.arange(24).reshape(1, 2, 3, 4)
+    pixels = golden.as_pixels(value, True)
+    assert pixels.shape == (12, 2)
+    assert pixels[5].tolist() == [value[0, 0, 1, 1], value[0, 1, 1, 1]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ def calibrate(
             prepared(torch.from_numpy(np.ascontiguousarray(image))[None].expand(expected))
             if progress:
                 progress(1)
-    open_form = convert_pt2e(copy.deepcopy(prepared), fold_quantize=False)
+    open_form = convert_pt2e(copied(prepared), fold_quantize=False)
     reference = convert_pt2e(prepared, fold_quantize=True)
     for module in (open_form, reference):
         allow_exported_model_train_eval(module)
@@ -68,6 +69,12 @@ def stacked(model: Model, samples: Sequence[NDArray[np.float32]] | NDArray[np.fl
         if not (each.min() >= low and each.max() <= high):  # also true of NaN
             raise RequestError(f"a calibration sample goes from {each.min():g} to {each.max():g}; expected {low:g} to {high:g}")
     return np.stack(list(samples)).astype(np.float32, copy=False)
+
+
+def copied(module: GraphModule) -> GraphModule:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 warns of its own LeafSpec when a graph is copied
+        return copy.deepcopy(module)
 
 
 def trace(model: Model) -> GraphModule:

@@ -266,12 +266,12 @@ def load_labelled(folder: Path, height: int, width: int, limit: int | None = Non
 
 def default_calibration() -> Path:
     """The folder of the 32 shipped calibration images (CC0; see images/README.md)."""
-    return Path(__file__).parent / "images" / "calibration"
+    return Path(__file__).parent / "data" / "calibration"
 
 
 def default_evaluation() -> Path:
     """The folder of the 8 shipped images with masks, for ``load_labelled``; none of them is a calibration image."""
-    return Path(__file__).parent / "images" / "evaluation"
+    return Path(__file__).parent / "data" / "evaluation"
 
 
 @dataclass(frozen=True, eq=False)

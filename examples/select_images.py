@@ -4,7 +4,7 @@
 
 DATA is laid out as for train_nuclei.py. Files are copied byte for byte. The choice has no random part: images are told
 apart by look, each look gets its share, and within a look the images are spread over brightness and nucleus area.
-A second run changes nothing. The table for calibration/images/README.md is printed.
+A second run changes nothing. The table for calibration/data/README.md is printed.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def table(title: str, pictures: Sequence[Picture]) -> str:
 
 def main(
     data: Annotated[Path, typer.Argument(help="folder with train/ and val/", exists=True, file_okay=False)],
-    out: Annotated[Path, typer.Option(help="folder to fill")] = Path(__file__).parents[1] / "calibration" / "images",
+    out: Annotated[Path, typer.Option(help="folder to fill")] = Path(__file__).parents[1] / "calibration" / "data",
 ) -> None:
     train = read_split(data / "train")
     calibration = choose(train, shares(train))

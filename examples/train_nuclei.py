@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import typer
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -146,13 +146,17 @@ def main(
     epochs: Annotated[int | None, typer.Option(help="default: 40 for ed, 45 for e")] = None,
     batch: Annotated[int, typer.Option(help="images per step")] = 8,
     rate: Annotated[float, typer.Option(help="peak learning rate of the one-cycle schedule")] = 3e-3,
+    start: Annotated[Path | None, typer.Option(help="safetensors file to go on from")] = None,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
 ) -> None:
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     config = OneNetConfig(variant, width=width or WIDTH[variant], classes=2, kernel=None)  # type: ignore[arg-type]
     epochs = epochs or EPOCHS[variant]
-    model = as_images(OneNet(config))
+    network = OneNet(config)
+    if start is not None:
+        network.load_state_dict(load_file(start))
+    model = as_images(network)
     if variant == "e":
         model = model.to(memory_format=torch.channels_last)  # 2D decoder: twice as fast
     x, y = read_split(data / "train")
@@ -161,7 +165,7 @@ def main(
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
     bf16 = torch.cpu._is_avx512_bf16_supported()
-    start = time.monotonic()
+    began = time.monotonic()
     for epoch in range(epochs):
         model.train()
         total = 0.0
@@ -176,7 +180,7 @@ def main(
             optimizer.step()
             schedule.step()
             total += loss.item()
-        line = f"epoch {epoch + 1}/{epochs}  loss {total / (len(x) // batch):.4f}  {(time.monotonic() - start) / 60:.1f} min"
+        line = f"epoch {epoch + 1}/{epochs}  loss {total / (len(x) // batch):.4f}  {(time.monotonic() - began) / 60:.1f} min"
         if (epoch + 1) % 5 == 0 or epoch + 1 == epochs:
             line += f"  val {json.dumps(evaluate(model, x_val, y_val))}"
             save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)

@@ -10,7 +10,7 @@ export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in buil
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
 
 test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile   # two workers with two threads each would wait for one another
 
 test-unit: $(STAMP)  ## the tests that need no converter
 	$(BIN)/python -m pytest tests/unit

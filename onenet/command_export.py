@@ -52,11 +52,13 @@ def run(request: Request) -> None:
         need_converters()
         steps.start("building the model")
         model = onenet.build(request.model, **request.build)
+        steps.start("reading the images")
+        evaluation = load_evaluation(request, model)
+        samples = load_calibration(request, model, steps) if "int8" in request.precisions else None
         steps.start("lowering it exactly")
         with quiet():  # what torch.export cannot trace it prints
             lowered = onenet.lower(model)
-        evaluation = load_evaluation(request, lowered)
-        quantized = calibrate(request, lowered, steps) if "int8" in request.precisions else None
+        quantized = calibrate(lowered, samples, steps) if samples else None
         exported = []
         for target, precision in pairs:
             steps.start(f"converting to {target} {precision} and checking it")
@@ -99,7 +101,7 @@ def load_evaluation(request: Request, model: Model) -> LabelledImages | Samples 
     return load_samples(default_evaluation() / "images", height, width, channels=channels)
 
 
-def calibrate(request: Request, model: Model, steps: console.Steps) -> QuantizedModel:
+def load_calibration(request: Request, model: Model, steps: console.Steps) -> Samples:
     first = model.spec.inputs[0]
     if len(model.spec.inputs) != 1 or len(first.shape) != 4:
         raise RequestError(f"int8 is calibrated on images; {model.spec.name} does not take one image alone")
@@ -110,6 +112,10 @@ def calibrate(request: Request, model: Model, steps: console.Steps) -> Quantized
         steps.warn(f"skipped {line}")
     if request.calibration is None and model.spec.source.get("weights") != "shipped":
         steps.warn("calibrating on the shipped nuclei images: give --calibration DIR with images like your model's own")
+    return samples
+
+
+def calibrate(model: Model, samples: Samples, steps: console.Steps) -> QuantizedModel:
     steps.start("calibrating int8", total=len(samples))
     with quiet():
         return onenet.calibrate(model, samples, progress=steps.advance)

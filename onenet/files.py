@@ -13,6 +13,8 @@ from pathlib import Path
 
 from onenet.errors import RequestError, ToolError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def temporary_folder(out: Path) -> Iterator[Path]:
@@ -30,7 +32,8 @@ def temporary_folder(out: Path) -> Iterator[Path]:
     try:
         yield folder
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # shutil.Error, which copying a folder raises, has the reason in its text only.
+        if error.errno in FULL or any(os.strerror(number) in str(error) for number in FULL):
             raise ToolError(f"the disk under {out} is full; nothing was written there") from error
         raise ToolError(f"writing under {out} failed: {error.strerror or error}; nothing was written there") from error
     finally:

@@ -36,18 +36,18 @@ def shake(module: nn.Module, seed: int = 1) -> nn.Module:
 
 @torch.no_grad()
 def enliven(module: nn.Module, example: Tensor) -> nn.Module:
-    """Scale every convolution so that its outputs on ``example`` have mean 0 and deviation 1 per channel.
+    """Scale every convolution so that its outputs on ``example`` have mean 0 per channel and deviation 1 over all channels.
 
     Random weights let a signal die on its way: the output is constant, and equals any other constant to 1e-5.
     """
 
     def standardise(layer: nn.Module, _: object, result: Tensor) -> Tensor:
-        deviation, mean = torch.std_mean(result, [0, *range(2, result.dim())])
-        deviation = deviation.clamp_min(1e-3)
-        axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
-        layer.weight.data /= along(deviation, axis, layer.weight)
+        mean = result.mean([0, *range(2, result.dim())])
+        centred = result - mean.reshape([1, -1] + [1] * (result.dim() - 2))
+        deviation = centred.square().mean().sqrt().clamp_min(1e-3)
+        layer.weight.data /= deviation
         layer.bias.data.sub_(mean).div_(deviation)
-        return (result - along(mean, 1, result)) / along(deviation, 1, result)
+        return centred / deviation
 
     kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
     hooks = [layer.register_forward_hook(standardise) for layer in module.modules() if isinstance(layer, kinds)]
@@ -57,16 +57,11 @@ def enliven(module: nn.Module, example: Tensor) -> nn.Module:
     return module
 
 
-def along(values: Tensor, axis: int, like: Tensor) -> Tensor:
-    """(C,) shaped to broadcast over one axis of ``like``."""
-    return values.reshape([-1 if i == axis else 1 for i in range(like.dim())])
-
-
 def awkward_onenet(variant: str, **options: object) -> OneNet:
     torch.manual_seed(0)
     settings = {"layers": 3, "width": 4, "classes": 3, "repeat": 2, "kernel": None, **options}
     config = OneNetConfig(variant, **settings)  # type: ignore[arg-type]  # options of the configuration
-    model = enliven(shake(OneNet(config)), torch.rand(2, config.channels_in, 32, 48))
+    model = enliven(shake(OneNet(config)), torch.from_numpy(smooth_images(2, config.channels_in, 32, 48)))
     assert isinstance(model, OneNet)
     return model
 

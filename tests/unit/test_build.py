@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models import REGISTRY
 from onenet.models.build import build

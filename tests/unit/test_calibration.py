@@ -55,6 +55,11 @@ def graph(model: QuantizedModel) -> list[Node]:
     return list(model.reference.graph.nodes)
 
 
+def float_ones(model: QuantizedModel) -> list[str]:
+    assert isinstance(model.reference, GraphModule)
+    return float_operators(model.reference)
+
+
 def scale_of(node: Node) -> tuple[float, int]:
     """Scale and zero point of a quantize or dequantize operator."""
     assert node.target in (QUANTIZE, DEQUANTIZE), node.target
@@ -67,18 +72,18 @@ def scale_of(node: Node) -> tuple[float, int]:
 @pytest.mark.parametrize(("variant", "kernel"), CASES)
 def test_everything_computes_in_int8(variant: str, kernel: int | None) -> None:
     model = quantized(variant, kernel)
-    assert float_operators(model.reference) == []
+    assert float_ones(model) == []
     assert model.record.outputs[0] is not None
     assert all(site["scale"] >= EPSILON and -128 <= site["zero_point"] <= 127 for site in model.record.sites.values())
 
 
 @pytest.mark.parametrize(("variant", "kernel"), CASES)
 def test_the_int8_reference_stays_near_the_float_model(variant: str, kernel: int | None) -> None:
-    # Nets of random weights in 12 to 25 layers measure 20 to 27 dB; one wrong scale or zero point costs more than 10.
+    # These nets of random weights measure 19 to 25 dB and 93 to 99 %; half of one scale in their middle costs up to 20 dB.
     model = quantized(variant, kernel)
     expected, found = of(lowered(variant, kernel).module, images()), of(model.reference, images())
-    assert sqnr_db(expected, found) > 14
-    assert label_agreement(expected.argmax(1), found.argmax(1)) > 0.85
+    assert sqnr_db(expected, found) > 16
+    assert label_agreement(expected.argmax(1), found.argmax(1)) > 0.9
 
 
 @pytest.mark.parametrize(("variant", "kernel"), CASES)
@@ -129,7 +134,7 @@ def test_concat_and_operators_that_move_pixels_keep_one_scale(variant: str, kern
     moved, joined = 0, 0
     for node in graph(quantized(variant, kernel)):
         if node.target is torch.ops.aten.cat.default:
-            sources = [scale_of(each) for each in node.args[0]]  # type: ignore[union-attr]
+            sources = [scale_of(each) for each in node.all_input_nodes]
             assert {*sources, *map(scale_of, node.users)} == {sources[0]}
             joined += 1
         elif node.target in SAME_SCALE and isinstance(node.args[0], Node) and node.args[0].target is DEQUANTIZE:
@@ -166,7 +171,7 @@ class Outside(nn.Module):
 
 def test_operators_outside_the_scheme_are_listed() -> None:
     model = onenet.calibrate(onenet.lower(build(Outside(), input_size=SIZE)), list(images(2)))
-    assert float_operators(model.reference) == ["aten.erf", "aten.silu"]
+    assert float_ones(model) == ["aten.erf", "aten.silu"]
     assert model.record.outputs == (None,)
 
 

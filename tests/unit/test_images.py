@@ -596,6 +596,13 @@ def test_masks_are_resized_without_mixing_classes(tmp_path: Path) -> None:
     assert set(np.unique(loaded.labels)) == {0, 2}
 
 
+def test_labelled_images_of_a_model_with_one_channel(tmp_path: Path) -> None:
+    folder = labelled(tmp_path, Image.fromarray(MASK))
+    loaded = load_labelled(folder, 7, 30, channels=1)
+    assert loaded.samples.arrays.shape == (1, 1, 7, 30)
+    assert np.array_equal(loaded.samples.arrays, load_samples(folder / "images", 7, 30, channels=1).arrays)
+
+
 @pytest.mark.parametrize(
     ("mask", "words"),
     [

@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -84,8 +84,8 @@ def test_every_lazy_name_is_listed() -> None:
     assert {*onenet.PLACES, "export", "__version__"} == set(onenet.__all__)
 
 
-def commands(command: click.Command, name: str) -> dict[str, click.Command]:
-    """``onenet export`` -> command, sub-commands included."""
+def commands(command: Any, name: str) -> dict[str, Any]:
+    """``onenet export`` -> command, sub-commands included; typer's own class in some versions, click's in others."""
     below = getattr(command, "commands", {})
     found = {name: command}
     for key, each in below.items():

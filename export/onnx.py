@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,11 @@ class HalfInside(nn.Module):
 
 def convert(job: Job, path: Path) -> None:
     """Write the artifact, without its manifest, to ``path``."""
-    import copy
-
     module = job.quantized.reference if job.quantized else job.model.module
-    if job.precision == "fp16":
-        module = HalfInside(copy.deepcopy(module)).eval()
     spec = job.model.spec
     with quiet():
+        if job.precision == "fp16":
+            module = HalfInside(copy.deepcopy(module)).eval()
         program = torch.onnx.export(
             module,
             job.model.example(),

@@ -45,7 +45,7 @@ def test_every_precision_that_exists_has_a_tolerance() -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_equal_values_pass(precision: str) -> None:
-    check = compare(LOGITS, precision, values(), values(), STEP)
+    check = compare(LOGITS, TOLERANCES[precision], values(), values(), STEP)
     assert check.passed is True
     assert check.name == "values of logits"
     assert check.detail
@@ -58,7 +58,7 @@ def test_one_value_that_is_no_number_fails(precision: str, bad: float) -> None:
     found[500, 1] = bad
     for whose, pair in (("output", (values(), found)), ("reference", (found, values()))):
         expected = Check("values of logits", False, f"the {whose} holds NaN or infinity")
-        assert compare(LOGITS, precision, *pair, STEP) == expected
+        assert compare(LOGITS, TOLERANCES[precision], *pair, STEP) == expected
 
 
 @pytest.mark.parametrize(("error", "passed"), [(0.9e-5, True), (1.2e-5, False)])
@@ -66,7 +66,7 @@ def test_fp32_is_held_to_1e_5_of_the_largest_value(error: float, passed: bool) -
     reference = values() * 100
     found = reference.astype(np.float64)
     found[7, 2] += error * 100
-    check = compare(LOGITS, "fp32", reference, found, None)
+    check = compare(LOGITS, TOLERANCES["fp32"], reference, found, None)
     assert check.passed is passed
     assert "relative difference" in check.detail
 
@@ -76,7 +76,7 @@ def test_fp16_is_held_to_50_db(decibels: int, passed: bool) -> None:
     reference = values()
     noise = np.random.default_rng(3).choice([-1.0, 1.0], reference.shape)
     noise *= np.sqrt(np.square(reference).mean()) * 10 ** (-decibels / 20)
-    check = compare(LOGITS, "fp16", reference, reference + noise, None)
+    check = compare(LOGITS, TOLERANCES["fp16"], reference, reference + noise, None)
     assert check.passed is passed
     assert f"SQNR {decibels}.0 dB (>= 50)" in check.detail
 
@@ -84,7 +84,7 @@ def test_fp16_is_held_to_50_db(decibels: int, passed: bool) -> None:
 @pytest.mark.parametrize(("steps", "passed"), [(0.99, True), (1.01, False)])
 def test_int8_may_be_one_step_off_on_average(steps: float, passed: bool) -> None:
     # The same shift for all classes changes no label.
-    check = compare(LOGITS, "int8", values(), values() + np.float32(steps * STEP), STEP)
+    check = compare(LOGITS, TOLERANCES["int8"], values(), values() + np.float32(steps * STEP), STEP)
     assert check.passed is passed
     assert "labels agree on 100.00%" in check.detail
 
@@ -96,13 +96,13 @@ def test_int8_may_change_one_label_of_a_hundred(wrong: int, passed: bool) -> Non
     found[:wrong] = found[:wrong, ::-1]
     found[:wrong, 1] = -1  # where the middle class was the largest, turning the pixel round changes nothing
     found[:wrong, 0] = np.where(reference[:wrong].argmax(1) == 0, -2, 2)
-    check = compare(LOGITS, "int8", reference, found, 1.0)
+    check = compare(LOGITS, TOLERANCES["int8"], reference, found, 1.0)
     assert check.passed is passed
     assert f"{1 - wrong / 1000:.2%}" in check.detail
 
 
 def test_one_class_alone_has_no_labels_to_agree_on() -> None:
-    check = compare(LOGITS, "int8", values()[:, :1], values()[:, :1], STEP)
+    check = compare(LOGITS, TOLERANCES["int8"], values()[:, :1], values()[:, :1], STEP)
     assert check.passed is True
     assert "labels" not in check.detail
 
@@ -113,7 +113,7 @@ def test_labels_are_compared_as_labels(precision: str, wrong: int, passed: bool)
     reference = np.random.default_rng(0).integers(0, 5, (1000, 1)).astype(np.int32)
     found = reference.copy()
     found[:wrong] += 1
-    check = compare(LABELS, precision, reference, found, None)
+    check = compare(LABELS, TOLERANCES[precision], reference, found, None)
     assert check.passed is passed
     assert check.name == "values of labels"
 

@@ -9,8 +9,9 @@ STAMP := $(VENV)/installed
 export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
 
+# Two workers with two threads each would spend their time waiting for one another.
 test: $(STAMP)  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile   # two workers with two threads each would wait for one another
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-unit: $(STAMP)  ## the tests that need no converter
 	$(BIN)/python -m pytest tests/unit
@@ -27,7 +28,7 @@ types: $(STAMP)
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p onenet
 
 wheel: $(STAMP)
-	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python -m build --wheel --outdir dist > /dev/null
 
 # pip's time stamp is the stamp file: a second `make` finds it newer than pyproject.toml and installs nothing.
 # torch comes first and pinned, so that no later requirement can pull another build of it.

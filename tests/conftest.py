@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,11 @@ torch.set_num_threads(1)
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 """Inputs and outputs of the published implementation; absent outside the authors' machines."""
+
+
+def heed_ctrl_c() -> None:
+    """``preexec_fn`` of a process that a test interrupts: one started in the background is born ignoring SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def shake(module: nn.Module, seed: int = 1) -> nn.Module:

@@ -15,6 +15,7 @@ import pytest
 
 from onenet.export.pairs import SUFFIXES
 from onenet.files import sha256_of
+from tests.conftest import heed_ctrl_c
 
 NET = """
 from torch import nn
@@ -89,7 +90,14 @@ def test_ctrl_c_during_a_conversion_leaves_the_old_artifact(folder: Path) -> Non
     (folder / "out").mkdir()
     (folder / "out" / "make_fp32.onnx").write_text("old")
     given = ["--model", "net.py:make", "--input-size", "16", "24", "--out", "out", "--target", "onnx"]
-    process = subprocess.Popen([*COMMAND, *given], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *given],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    )
     assert process.stderr is not None
     while not process.stderr.readline().startswith("lowering it exactly"):  # printed when it is done
         assert process.poll() is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,8 @@ GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 """Inputs and outputs of the published implementation; absent outside the authors' machines."""
 
 
-def heed_ctrl_c() -> None:
-    """``preexec_fn`` of a process that a test interrupts: one started in the background is born ignoring SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+HEED_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""First line of a program that a test interrupts: one started by a background job is born ignoring SIGINT."""
 
 
 def shake(module: nn.Module, seed: int = 1) -> nn.Module:

@@ -15,7 +15,7 @@ import pytest
 
 from onenet.export.pairs import SUFFIXES
 from onenet.files import sha256_of
-from tests.conftest import heed_ctrl_c
+from tests.conftest import HEED_CTRL_C
 
 NET = """
 from torch import nn
@@ -23,7 +23,7 @@ from torch import nn
 def make():
     return nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.ReLU(), nn.Conv2d(48, 48, 3, padding=1), nn.Conv2d(48, 2, 1))
 """
-COMMAND = [sys.executable, "-c", "from onenet.cli import export_main; export_main()"]
+COMMAND = [sys.executable, "-c", HEED_CTRL_C + "from onenet.cli import export_main; export_main()"]
 
 
 @pytest.fixture
@@ -96,7 +96,6 @@ def test_ctrl_c_during_a_conversion_leaves_the_old_artifact(folder: Path) -> Non
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_ctrl_c,
     )
     assert process.stderr is not None
     while not process.stderr.readline().startswith("lowering it exactly"):  # printed when it is done

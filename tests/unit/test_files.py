@@ -15,7 +15,7 @@ import pytest
 
 from onenet.errors import RequestError, ToolError
 from onenet.files import check_folder, publish, sha256_of, size_of, temporary_folder
-from tests.conftest import heed_ctrl_c
+from tests.conftest import HEED_CTRL_C
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -128,11 +128,10 @@ with temporary_folder(Path(sys.argv[1])) as folder:
 def test_a_real_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_text("old")
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        [sys.executable, "-c", HEED_CTRL_C + INTERRUPTED, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        preexec_fn=heed_ctrl_c,
     )
     assert process.stdout is not None
     with process.stdout as stdout:

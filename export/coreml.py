@@ -5,8 +5,12 @@ iOS 16 for fp32 and fp16 (pixel_unshuffle), iOS 17 for int8 (quantize/dequantize
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +31,8 @@ NAMESPACE = "https://arxiv.org/abs/2411.09838"
 def convert(job: Job, path: Path) -> None:
     """Write the package, without its manifest, to ``path`` (a folder)."""
     with quiet():
-        import coremltools as ct  # 9 s: only here
-
+        with interrupt_later():
+            import coremltools as ct  # 9 s: only here
         module = job.quantized.reference if job.quantized else job.model.module
         program = torch.export.export(module, job.model.example(), strict=False).run_decompositions({})
         spec = job.model.spec
@@ -43,6 +47,22 @@ def convert(job: Job, path: Path) -> None:
         describe(model, job)
         model.save(str(path))
     normalise(path)
+
+
+@contextlib.contextmanager
+def interrupt_later() -> Iterator[None]:
+    """Hold a Ctrl-C back until the end: coremltools tries its optional packages inside bare ``except:``, which swallow it."""
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals, and may handle them
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)  # None: it was not set from Python
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
 
 
 def input_type(ct: Any, spec: TensorSpec) -> Any:

@@ -43,7 +43,8 @@ class Net:
 
     def make(self) -> tuple[nn.Module, ModelSpec]:
         batch, channels, height, width = self.shape
-        module = trained(awkward_onenet(self.variant, kernel=self.kernel, channels_in=channels, width=6))
+        net = awkward_onenet(self.variant, kernel=self.kernel, channels_in=channels, width=6)
+        module = trained(net, three_levels(8, channels, height, width))
         image = TensorSpec("image", "image", self.shape, "NCHW", value_range=(0.0, 1.0))
         logits = TensorSpec("logits", "logits", (batch, 3, height, width), "NCHW")
         return module, ModelSpec(f"{self.variant}{self.kernel}", "segmentation", (image,), (logits,), numbered_classes(3))
@@ -56,12 +57,12 @@ def three_levels(count: int, channels: int, height: int, width: int) -> np.ndarr
     return (levels * 0.4 + 0.05 + noise).astype(np.float32)
 
 
-def trained(net: OneNet, steps: int = 120) -> OneNet:
-    """Fit everything but the BatchNorm scales, which stay as awkward as they are.
+def trained(net: OneNet, pictures: np.ndarray, steps: int = 250) -> OneNet:
+    """Fit everything to ``three_levels`` but the BatchNorm scales, which stay as awkward as they are.
 
     Classes of random weights differ by less than an int8 step at 1 to 4 % of the pixels: no test could ask for equal labels.
     """
-    images = torch.from_numpy(three_levels(8, net.config.channels_in, 32, 48))
+    images = torch.from_numpy(pictures)
     labels = ((images[:, 0] - 0.05) / 0.4).long()
     free = [value for name, value in net.named_parameters() if not name.endswith("bn.weight")]
     optimiser = torch.optim.Adam(free, lr=0.01)
@@ -76,15 +77,21 @@ NETS = {
     "ed": Net("ed", None, (1, 3, 32, 48)),
     "ed, spatial": Net("ed", 9, (1, 3, 24, 40)),
     "e, batch of two": Net("e", None, (2, 3, 40, 24)),
-    "e, spatial, tall": Net("e", 3, (1, 3, 56, 8)),
+    "e, spatial, one channel, tall": Net("e", 3, (1, 1, 48, 8)),
 }
+
+
+@functools.cache
+def network_of(name: str) -> tuple[nn.Module, ModelSpec]:
+    """A small net as a factory returns it: what every artifact of it must compute."""
+    return NETS[name].make()
 
 
 @functools.cache
 def model_of(name: str, output: Output = "logits") -> Model:
     """The deploy form of a small net or a shipped model."""
     with quiet():
-        return onenet.lower(build(NETS[name].make if name in NETS else name, output=output))
+        return onenet.lower(build((lambda: network_of(name)) if name in NETS else name, output=output))
 
 
 @functools.cache
@@ -103,7 +110,13 @@ def evaluation_of(name: str) -> LabelledImages | Samples:
     if name not in NETS:
         return load_labelled(default_evaluation(), height, width)
     images = three_levels(6, channels, height, width)
-    return Samples("waves", images, ("",) * len(images), ("",) * len(images))
+    return Samples("levels", images, ("",) * len(images), ("",) * len(images))
+
+
+def images_of(name: str) -> np.ndarray:
+    """The evaluation images, (N, C, H, W)."""
+    found = evaluation_of(name)
+    return found.samples.arrays if isinstance(found, LabelledImages) else found.arrays
 
 
 @dataclass

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,9 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from onenet.calibration.images import PREPROCESSING, Samples
 from onenet.calibration.scheme import CalibrationRecord, Int8Quantizer
 from onenet.errors import RequestError
+from onenet.lowering.graph import DEQUANTIZE, QUANTIZE, copied
 from onenet.model import Model, QuantizedModel
+from onenet.runtimes.tiles import make_grid
 
 ESTIMATOR = "min-max"
 """Order-independent and free of parameters; the record names it so that a later estimator can be told apart."""
@@ -32,7 +32,8 @@ def calibrate(
 
     Args:
         model: the lowered model, one image input.
-        samples: images (3, H, W), float32 in [0, 1].
+        samples: images (3, H, W), float32 in [0, 1]. A model for tiles takes whole images, of ``model.image_size``, and is
+            calibrated on the tiles that they will be cut into.
         progress: called with 1 after each sample.
 
     Raises:
@@ -43,7 +44,8 @@ def calibrate(
     prepared = prepare_pt2e(trace(model), Int8Quantizer())
     with torch.no_grad():
         for image in images:
-            prepared(torch.from_numpy(np.ascontiguousarray(image))[None].expand(expected))
+            for piece in pieces(model, image):
+                prepared(torch.from_numpy(np.ascontiguousarray(piece))[None].expand(expected))
             if progress:
                 progress(1)
     open_form = convert_pt2e(copied(prepared), fold_quantize=False)
@@ -61,20 +63,27 @@ def stacked(model: Model, samples: Sequence[NDArray[np.float32]] | NDArray[np.fl
         raise RequestError(f"calibration feeds one input, {model.spec.name} takes {1 + len(others)}")
     if len(samples) == 0:
         raise RequestError("calibration needs at least one sample, found none; give --calibration DIR or FILE.npz")
+    shapes = [image.shape[1:], (*image.shape[1:2], *model.image_size)] if len(image.shape) == 4 else [image.shape[1:]]
     low, high = image.value_range or (-np.inf, np.inf)
     for each in samples:
-        if each.shape != image.shape[1:] or each.dtype.kind != "f":
+        if each.shape not in shapes or each.shape != samples[0].shape or each.dtype.kind != "f":
             found = f"{each.dtype} {each.shape}"
-            raise RequestError(f"calibration samples are {found}, the model takes floats {image.shape[1:]}")
+            raise RequestError(f"calibration samples are {found}, the model takes floats {shapes[-1]}")
         if not (each.min() >= low and each.max() <= high):  # also true of NaN
             raise RequestError(f"a calibration sample goes from {each.min():g} to {each.max():g}; expected {low:g} to {high:g}")
     return np.stack(list(samples)).astype(np.float32, copy=False)
 
 
-def copied(module: GraphModule) -> GraphModule:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 warns of its own LeafSpec when a graph is copied
-        return copy.deepcopy(module)
+def pieces(model: Model, image: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """The tiles (C, h, w) of a whole image (C, H, W); the image itself where the model takes it as it is."""
+    expected = model.spec.inputs[0].shape
+    if image.shape == expected[1:]:
+        yield image
+        return
+    _, _, height, width = expected
+    grid = make_grid(model.image_size, (height, width), model.tiling)
+    for place in grid:
+        yield grid.cut(image.transpose(1, 2, 0), *place).transpose(2, 0, 1)
 
 
 def trace(model: Model) -> GraphModule:
@@ -84,10 +93,9 @@ def trace(model: Model) -> GraphModule:
 
 
 def record_of(reference: GraphModule, ids: tuple[str, ...]) -> CalibrationRecord:
-    quantize = torch.ops.quantized_decomposed.quantize_per_tensor.default
     sites: dict[str, dict[str, float]] = {}
     for node in reference.graph.nodes:
-        if node.target is quantize:
+        if node.target is QUANTIZE:
             source, scale, zero_point, *_ = node.args
             sites[str(source)] = {"scale": float(scale), "zero_point": int(zero_point)}
     content: dict[str, Any] = {
@@ -102,10 +110,9 @@ def record_of(reference: GraphModule, ids: tuple[str, ...]) -> CalibrationRecord
 
 def output_scales(reference: GraphModule) -> tuple[tuple[float, int] | None, ...]:
     """Scale and zero point of the dequantize operator behind each output."""
-    dequantize = torch.ops.quantized_decomposed.dequantize_per_tensor.default
     (results,) = next(node for node in reference.graph.nodes if node.op == "output").args
     results = results if isinstance(results, (tuple, list)) else [results]
-    return tuple((float(each.args[1]), int(each.args[2])) if each.target is dequantize else None for each in results)
+    return tuple((float(each.args[1]), int(each.args[2])) if each.target is DEQUANTIZE else None for each in results)
 
 
 def sha256(data: bytes) -> str:

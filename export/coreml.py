@@ -33,7 +33,7 @@ def convert(job: Job, path: Path) -> None:
     with quiet():
         with interrupt_later():
             import coremltools as ct  # 9 s: only here
-        module = job.quantized.reference if job.quantized else job.model.module
+        module = job.arranged.module
         program = torch.export.export(module, job.model.example(), strict=False).run_decompositions({})
         spec = job.model.spec
         model = ct.convert(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 
 from onenet.export.pairs import SUFFIXES
+from onenet.lowering import ArrangedModule, arrange
 from onenet.model import Model, QuantizedModel
 from onenet.spec import TensorSpec
 
@@ -28,16 +30,32 @@ class Job:
 
     @property
     def stem(self) -> str:
-        """``MODEL_PRECISION``, with the output and the io named where they are not the default."""
+        """``MODEL_PRECISION``, with the output, the io and the tile named where they are not the default."""
         role = self.model.spec.outputs[0].role
         parts = [self.model.spec.name, self.precision]
         parts += [role] if role in ("probabilities", "labels") else []
         parts += ["int8io"] if self.io == "int8" else []
+        parts += [f"tile{tile_text(self.model)}"] if self.model.tiling and self.model.tiling.image_size else []
         return "_".join(parts)
+
+    @functools.cached_property
+    def arranged(self) -> ArrangedModule:
+        """What the converter reads: the float or calibrated module in the target's own form."""
+        if self.quantized is None:
+            return arrange(self.model.module, self.model.example(), self.target)
+        # litert-torch reads weights behind their own quantize operator, the others read int8 constants.
+        module = self.quantized.open_form if self.target == "tflite" else self.quantized.reference
+        return arrange(module, self.model.example(), self.target)
 
     @property
     def file_name(self) -> str:
         return self.stem + SUFFIXES[self.target]
+
+
+def tile_text(model: Model) -> str:
+    """``64``, or ``144x256`` where a tile is no square."""
+    _, _, height, width = model.spec.inputs[0].shape
+    return str(height) if height == width else f"{height}x{width}"
 
 
 class Named(nn.Module):

@@ -21,6 +21,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the exporter's optimiser 
 LAYOUT = "NCHW"
 PACKAGES = ("torch", "torchao", "onnx", "onnxscript")
 METADATA = "onenet"
+PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
 class HalfInside(nn.Module):
@@ -37,7 +38,7 @@ class HalfInside(nn.Module):
 
 def convert(job: Job, path: Path) -> None:
     """Write the artifact, without its manifest, to ``path``."""
-    module = job.quantized.reference if job.quantized else job.model.module
+    module: nn.Module = job.arranged.module
     spec = job.model.spec
     with quiet():
         if job.precision == "fp16":
@@ -53,6 +54,8 @@ def convert(job: Job, path: Path) -> None:
     assert program is not None
     model = program.model_proto
     normalise(model, job.model.spec.name)
+    if job.quantized:
+        with_uint8_inside(model)
     if job.io == "int8":
         with_int8_ends(model)
     onnx.checker.check_model(model)
@@ -77,8 +80,42 @@ def normalise(model: Any, name: str) -> None:
             del each.metadata_props[:]
 
 
+def with_uint8_inside(model: Any) -> None:
+    """Store activations as uint8 with a zero point 128 higher: the same numbers.
+
+    Kernels for x86 multiply unsigned activations by signed weights. onnxruntime 1.31 changes a signed graph by itself, but
+    not the activations with two readers, and leaves the convolutions around them in float.
+    """
+    graph = model.graph
+    constants = {each.name: each for each in graph.initializer}
+    activations = [n for n in graph.node if n.op_type in PAIR and n.input[0] not in constants]
+    results = {node.output[0] for node in activations if node.op_type == "QuantizeLinear"}
+    for node in activations:
+        node.input[2] = shifted_zero_point(graph, node.input[2], onnx.TensorProto.UINT8)
+    for value in graph.value_info:
+        if value.name in results:
+            value.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    used = {name for node in graph.node for name in node.input}
+    for each in [each for each in graph.initializer if each.name not in used]:
+        graph.initializer.remove(each)
+
+
+def shifted_zero_point(graph: Any, name: str, kind: int) -> str:
+    """The zero point for the same numbers as uint8 or int8; added to the graph where it is new."""
+    constants = {each.name: each for each in graph.initializer}
+    known = constants[name]
+    if known.data_type == kind:
+        return name
+    unsigned = kind == onnx.TensorProto.UINT8
+    new = f"{name}_{'uint8' if unsigned else 'int8'}"
+    if new not in constants:
+        value = numpy_helper.to_array(known).astype(np.int16) + (128 if unsigned else -128)
+        graph.initializer.append(numpy_helper.from_array(value.astype(np.uint8 if unsigned else np.int8), new))
+    return new
+
+
 def with_int8_ends(model: Any) -> None:
-    """Cut the QuantizeLinear behind each float input and the DequantizeLinear before each float output."""
+    """int8 inputs and outputs: a DequantizeLinear behind each quantized input, a QuantizeLinear before each such output."""
     graph = model.graph
     for tensor in [*graph.input, *graph.output]:
         is_input = any(tensor is each for each in graph.input)
@@ -86,15 +123,17 @@ def with_int8_ends(model: Any) -> None:
         node = next((n for n in graph.node if n.op_type == wanted and tensor.name in (n.input if is_input else n.output)), None)
         if node is None:
             continue
-        inner = node.output[0] if is_input else node.input[0]
+        inner = f"{tensor.name}_float"
         for other in graph.node:
             for names in (other.input, other.output):
                 for i, each in enumerate(names):
-                    names[i] = tensor.name if each == inner else each
-        graph.node.remove(node)
+                    names[i] = inner if each == tensor.name else each
+        zero_point = shifted_zero_point(graph, node.input[2], onnx.TensorProto.INT8)
+        kind = "DequantizeLinear" if is_input else "QuantizeLinear"
+        ends = (tensor.name, inner) if is_input else (inner, tensor.name)
+        end = onnx.helper.make_node(kind, [ends[0], node.input[1], zero_point], [ends[1]], name=f"{tensor.name}_end")
+        graph.node.insert(0 if is_input else len(graph.node), end)
         tensor.type.tensor_type.elem_type = onnx.TensorProto.INT8
-        for value in [v for v in graph.value_info if v.name == inner]:
-            graph.value_info.remove(value)
 
 
 def io_quantization(path: Path) -> dict[str, tuple[float, int]]:

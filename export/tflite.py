@@ -39,8 +39,7 @@ def convert(job: Job, path: Path) -> None:
 
 def converted(job: Job) -> bytes:
     spec = job.model.spec
-    source = job.quantized.open_form if job.quantized else job.model.module
-    module = Named(source, spec.inputs, spec.outputs, nhwc=True)
+    module = Named(job.arranged.module, spec.inputs, spec.outputs, nhwc=True)
     feeds = {t.name: torch.zeros(t.in_layout("NHWC").shape, dtype=getattr(torch, t.dtype)) for t in spec.inputs}
     # The quantizer given here only tells the converter that the program is statically quantized; the scales are ours.
     config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
 import onenet
 from onenet import console, models
 from onenet.errors import RequestError
 from onenet.model import Model
+
+if TYPE_CHECKING:
+    from onenet.lowering import RuleResult
 
 
 def run(name: str, lowering: bool, json: bool) -> None:
     model = build(name)
     model = onenet.lower(model) if lowering else model
     if json:
-        rules = model.lowering.as_dict() if model.lowering else None
+        targets = {name: [rule.as_dict() for rule in rules] for name, rules in target_rules(model).items()} if lowering else {}
+        rules = {**model.lowering.as_dict(), "targets": targets} if model.lowering else None
         console.print_json({**model.spec.as_dict(), "lowering": rules})
         return
     out = console.stdout()
@@ -44,7 +52,24 @@ def print_lowering(model: Model) -> None:
     out = console.stdout()
     out.print(f"\nExact lowering; largest difference in float64: {model.lowering.error:.1e} of the largest value\n")
     for rule in model.lowering.rules:
-        out.print(f"[bold]{rule.rule}[/bold]  applied {rule.applied} times")
-        out.print(f"  {rule.what}", style="dim")
-        for reason, count in rule.declined.items():
-            out.print(f"  [yellow]declined {count} times:[/yellow] {reason}")
+        print_rule(rule)
+    for target, rules in target_rules(model).items():
+        out.print(f"\nThe form for {target}" + ("\n" if rules else ": as it is"))
+        for rule in rules:
+            if rule.applied or rule.declined:
+                print_rule(rule)
+
+
+def target_rules(model: Model) -> dict[str, tuple[RuleResult, ...]]:
+    """What each target's own form adds to a lowered model."""
+    from onenet.lowering import TARGET_RULES, arrange
+
+    return {target: arrange(model.module, model.example(), target).rules for target in TARGET_RULES}
+
+
+def print_rule(rule: RuleResult) -> None:
+    out = console.stdout()
+    out.print(f"[bold]{rule.rule}[/bold]  applied {rule.applied} times")
+    out.print(f"  {escape(rule.what)}", style="dim")
+    for reason, count in rule.declined.items():
+        out.print(f"  [yellow]declined {count} times:[/yellow] {escape(reason)}")

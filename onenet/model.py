@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onenet.spec import ModelSpec
+from onenet.spec import ModelSpec, Tiling
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,6 +32,14 @@ class Model:
     spec: ModelSpec
     module: nn.Module
     lowering: Lowering | None = None
+    tiling: Tiling | None = None
+    """Set by ``lower`` and ``tile``: whether larger images run through it in tiles exactly."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images for a model of one image: its input's, or what its input is a tile of."""
+        _, _, height, width = self.spec.inputs[0].shape
+        return (self.tiling and self.tiling.image_size) or (height, width)
 
     def example(self) -> tuple[Tensor, ...]:
         """Zero inputs of the right shapes and types."""

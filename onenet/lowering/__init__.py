@@ -7,7 +7,8 @@ and after must agree to 1e-9 of their largest value, or nothing is lowered and t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -19,24 +20,31 @@ from onenet.errors import CheckError, RequestError
 from onenet.lowering import (
     batch_norm,
     channelwise_conv,
+    concat_order,
     depthwise_affine,
     fold_backward,
     fold_forward,
     layout,
     normalisation,
+    pixel_order,
+    pixel_reshape,
     pointwise_image,
     reflect_pad,
     relu_scale,
+    requantize,
+    spatial_conv,
     strided_conv,
     transposed_conv,
 )
 from onenet.lowering.graph import Graph, aten, channel_affine
 from onenet.lowering.rule import Report, RuleResult
 from onenet.model import Lowering, Model
+from onenet.tiling import derive
 
-__all__ = ["RULES", "TOLERANCE", "LoweredModule", "RuleResult", "lower", "lower_module"]
+__all__ = ["RULES", "TARGET_RULES", "TOLERANCE", "LoweredModule", "RuleResult", "arrange", "lower", "lower_module"]
 
 RULES: tuple[ModuleType, ...] = (
+    spatial_conv,
     reflect_pad,
     channelwise_conv,
     batch_norm,
@@ -49,9 +57,19 @@ RULES: tuple[ModuleType, ...] = (
     fold_forward,
     strided_conv,
     depthwise_affine,
+    layout,
 )
+CPU_FORM = (requantize, pixel_order, layout, concat_order, layout)
+TARGET_RULES: dict[str, tuple[ModuleType, ...]] = {
+    "tflite": (*CPU_FORM, pixel_reshape),
+    "onnx": CPU_FORM,
+    "coreml": (),
+}
+"""What ``arrange`` does behind ``RULES``. Core ML keeps its own pixel operators: its accelerators store planes, not pixels."""
 TOLERANCE = 1e-9
 """Relative difference allowed in float64. Rounding alone gives 1e-15 to 1e-13; a wrong index gives 1e-2 and more."""
+MAX_SHARE = 1e-3
+"""Of an int8 program's results: a sum may round the other way when a channel moves within a vector. A wrong index: most."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +94,53 @@ def lower_module(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[Mo
     expected = outputs(graph.module, probe)
     if not all(bool(value.isfinite().all()) for value in expected):
         raise RequestError("the network returns NaN or infinity on an ordinary input; look at its weights")
-    results = tuple(run_rule(rule, graph) for rule in rules)
+    results = merged(run_rule(rule, graph) for rule in rules)
     replace_affines(graph)
     error = relative_difference(expected, outputs(graph.finish(), probe))
     if not error <= TOLERANCE:
         raise CheckError(f"lowering is not exact on this network: {first_inexact_rule(module, inputs, rules)}")
-    plain = GraphModule(graph.module, graph.module.graph)  # an exported module refuses train() and eval()
-    return LoweredModule(plain.float().eval(), results, error)
+    return LoweredModule(graph.to_float32(), results, error)
+
+
+@dataclass(frozen=True)
+class ArrangedModule:
+    """The form of a module that one target runs fastest, and what each rule did to get there."""
+
+    module: GraphModule
+    rules: tuple[RuleResult, ...]
+
+
+def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str) -> ArrangedModule:
+    """The form that ``target`` runs fastest. Only moves values and reorders channels, so every int8 scale stays as it is.
+
+    Args:
+        module: what ``lower_module`` or ``calibrate`` returned.
+        inputs: of the shapes that it was made for; their values do not matter.
+        target: ``tflite``, ``onnx`` or ``coreml``.
+
+    Raises:
+        CheckError: the result differs.
+    """
+    assert isinstance(module, GraphModule)
+    graph = Graph.of(module)
+    results = merged(run_rule(rule, graph) for rule in TARGET_RULES[target])
+    arranged = GraphModule(graph.finish(), graph.module.graph).eval()
+    probe = [value.to(like.dtype) for value, like in zip(asymmetric_probe(inputs), inputs, strict=True)]
+    share = share_of_differences(outputs(module, probe), outputs(arranged, probe))
+    if share > MAX_SHARE:
+        raise CheckError(f"the form for {target} is not exact on this network: {share:.1%} of its results differ")
+    return ArrangedModule(arranged, results)
+
+
+def share_of_differences(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+    """The share of values that differ by more than 1e-5 of the largest, over all outputs."""
+    shares = []
+    for a, b in zip(expected, found, strict=True):
+        if a.shape != b.shape:
+            return 1.0
+        a, b = a.double(), b.double()
+        shares.append(float(((a - b).abs() > 1e-5 * a.abs().max()).double().mean()))
+    return max(shares)
 
 
 def run_rule(rule: ModuleType, graph: Graph) -> RuleResult:
@@ -90,6 +148,17 @@ def run_rule(rule: ModuleType, graph: Graph) -> RuleResult:
     rule.rewrite(graph, report)
     what = (rule.__doc__ or "").strip().splitlines()[0]
     return RuleResult(rule.__name__.rpartition(".")[2], what, report.applied, dict(report.declined))
+
+
+def merged(results: Iterable[RuleResult]) -> tuple[RuleResult, ...]:
+    """One result per rule, where a rule ran twice."""
+    found: dict[str, RuleResult] = {}
+    for each in results:
+        before = found.get(each.rule)
+        declined = Counter(before.declined if before else {}) + Counter(each.declined)
+        applied = each.applied + (before.applied if before else 0)
+        found[each.rule] = dataclasses.replace(each, applied=applied, declined=dict(declined))
+    return tuple(found.values())
 
 
 def first_inexact_rule(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[ModuleType]) -> str:
@@ -159,4 +228,5 @@ def lower(model: Model) -> Model:
     if model.lowering is not None:
         return model
     lowered = lower_module(model.module, model.example())
-    return dataclasses.replace(model, module=lowered.module, lowering=Lowering(lowered.rules, lowered.error))
+    lowering = Lowering(lowered.rules, lowered.error)
+    return dataclasses.replace(model, module=lowered.module, lowering=lowering, tiling=derive(model))

@@ -6,11 +6,14 @@ Shapes are static and carried as meta tensors, so a new node knows its shape the
 from __future__ import annotations
 
 import copy
+import itertools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators that calibration puts into a graph
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
@@ -19,6 +22,9 @@ from onenet.errors import RequestError
 from onenet.models.checkpoint import first_line
 
 aten = torch.ops.aten
+quantized = torch.ops.quantized_decomposed
+QUANTIZE, DEQUANTIZE = quantized.quantize_per_tensor.default, quantized.dequantize_per_tensor.default
+QUANTIZE_CHANNELS, DEQUANTIZE_CHANNELS = quantized.quantize_per_channel.default, quantized.dequantize_per_channel.default
 
 
 def channel_affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -37,13 +43,24 @@ class Graph:
             program = torch.export.export(double, tuple(inputs), strict=False)
         except Exception as error:  # torch.export has many kinds of refusal, and runs the user's own code
             raise RequestError(f"torch.export cannot trace {type(module).__name__}: {first_line(error)}") from error
-        self.module: GraphModule = program.module(check_guards=False)
-        self._constants = 0
-        for node in self.module.graph.nodes:
-            value = node.meta.get("val")
+        self._adopt(program.module(check_guards=False))
+
+    @classmethod
+    def of(cls, module: GraphModule) -> Graph:
+        """A module that is traced already, whatever its types: a copy of it goes under rewrite."""
+        graph = cls.__new__(cls)
+        graph._adopt(copied(module))
+        return graph
+
+    def _adopt(self, module: GraphModule) -> None:
+        self.module = module
+        for node in module.graph.nodes:
+            value = node.meta.get("val", self.value(node))
             if isinstance(value, Tensor):
                 node.meta["val"] = torch.empty(value.shape, dtype=value.dtype, device="meta")
-        self.module.graph.eliminate_dead_code()
+            elif node.op == "call_function" and value is None:  # what calibration put in carries no shape
+                node.meta["val"] = computed(node.target, node.args, node.kwargs)
+        module.graph.eliminate_dead_code()
 
     def calls(self, *targets: Any) -> Iterator[Node]:
         """Nodes that call one of ``targets``, in order; safe against rewriting while iterating."""
@@ -68,13 +85,13 @@ class Graph:
     def call(self, target: Callable[..., Any], *args: Any) -> Node:
         """Insert a call at the current place; its shape is computed on meta tensors."""
         node = self.module.graph.call_function(target, args)
-        node.meta["val"] = target(*map_arg(args, lambda n: n.meta["val"]))
+        node.meta["val"] = computed(target, args, {})
         return node
 
     def constant(self, value: Tensor) -> Node:
         """Insert a new constant at the current place."""
-        name = f"lowered_{self._constants}"
-        self._constants += 1
+        taken = dict(self.module.named_buffers())
+        name = next(name for i in itertools.count(len(taken)) if (name := f"lowered_{i}") not in taken)
         self.module.register_buffer(name, value.contiguous())
         node = self.module.graph.get_attr(name)
         node.meta["val"] = torch.empty_like(value, device="meta")
@@ -99,6 +116,25 @@ class Graph:
         self.module.delete_all_unused_submodules()
         self.module.recompile()
         return self.module
+
+    def to_float32(self) -> GraphModule:
+        plain = GraphModule(self.module, self.module.graph)  # an exported module refuses train() and eval()
+        for node in plain.graph.nodes:
+            value = node.meta.get("val")
+            if isinstance(value, Tensor) and value.is_floating_point():
+                node.meta["val"] = value.float()
+        return plain.float().eval()
+
+
+def copied(module: GraphModule) -> GraphModule:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 warns of its own LeafSpec when a graph is copied
+        return copy.deepcopy(module)
+
+
+def computed(target: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The result of a call on meta tensors: its shape and type."""
+    return target(*map_arg(args, lambda n: n.meta["val"]), **map_arg(kwargs, lambda n: n.meta["val"]))
 
 
 def shape(node: Node) -> tuple[int, ...]:

@@ -74,6 +74,9 @@ def candidates(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[list
     if len(after) == 4:  # a pixel-major sequence to an image
         n, c, h, w = after
         yield [(reshape, [n, h, w, c]), (permute, [0, 3, 1, 2])]
+    if len(before) == 4 and len(after) == 4:  # an image to another image with the same sequence of pixels
+        n, c, h, w = after
+        yield [(permute, [0, 2, 3, 1]), (reshape, [n, h, w, c]), (permute, [0, 3, 1, 2])]
     if len(before) == 4:  # an image to a pixel-major sequence
         yield [(permute, [0, 2, 3, 1]), (reshape, list(after))]
 

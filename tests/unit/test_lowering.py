@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 import onenet.lowering as lowering
 from onenet.errors import CheckError
-from onenet.lowering import RULES, lower_module
+from onenet.lowering import RULES, TARGET_RULES, lower_module
 from onenet.lowering.graph import Graph
 from tests.conftest import awkward_onenet, shake
 
@@ -152,6 +153,69 @@ def test_other_transposed_convolutions_are_declined(layer: nn.Module, reason: st
     assert operators(lowered.module) == {"conv_transpose2d": 1}
 
 
+class Sequence(nn.Module):
+    """[reflect pad ->] Conv1d(1 -> 1, k) [-> ReLU] on a sequence."""
+
+    def __init__(self, kernel: int, *, reflect: int = 0, relu: bool = True, **options: int) -> None:
+        super().__init__()
+        self.reflect, self.relu = reflect, relu
+        self.conv = nn.Conv1d(1, 1, kernel, **options)  # type: ignore[arg-type]  # options are padding, dilation, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (self.reflect, self.reflect), mode="reflect") if self.reflect else x
+        x = self.conv(x)
+        return F.relu(x) if self.relu else x
+
+
+@pytest.mark.parametrize("kernel", [3, 9, 31])
+@pytest.mark.parametrize("length", [16, 32, 160])
+def test_spatial_convolution_becomes_a_product_of_blocks(kernel: int, length: int) -> None:
+    for module in (
+        Sequence(kernel, reflect=kernel // 2),
+        Sequence(kernel, reflect=kernel // 2, relu=False, bias=0),
+        Sequence(kernel, padding=kernel // 2),
+    ):
+        lowered = lower_module(shake(module), (torch.zeros(2, 1, length),))
+        assert lowered.error <= 1e-12
+        assert rule("spatial_conv", lowered).applied == 1
+        found = operators(lowered.module)
+        assert not {"conv1d", "pad"} & set(found)
+        assert (found["slice"], found["cat"], found["conv2d"]) == ((2, 1, 3) if module.reflect else (0, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("module", "length", "reason"),
+    [
+        (Sequence(33, reflect=16), 64, "the kernel reaches further than a block of 16"),
+        (Sequence(9, reflect=4), 40, "the sequence is not a multiple of 16"),
+        (Sequence(9, reflect=3), 32, "the output is not as long as the input"),
+        (Sequence(9), 32, "the output is not as long as the input"),
+        (Sequence(4, padding=2), 32, "the output is not as long as the input"),
+        (Sequence(3, padding=2, dilation=2), 32, "dilated"),
+    ],
+)
+def test_other_spatial_convolutions_are_declined(module: nn.Module, length: int, reason: str) -> None:
+    lowered = lower_module(module, (torch.zeros(1, 1, length),))
+    assert rule("spatial_conv", lowered).declined == {reason: 1}
+    assert operators(lowered.module)["conv1d"] == 1
+    assert lowered.error <= 1e-12
+
+
+def test_a_pad_that_two_convolutions_read_is_lowered_for_both() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv1d(1, 1, 9), nn.Conv1d(1, 1, 9)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.pad(x, (4, 4), mode="reflect")
+            return self.a(x) + self.b(x)  # type: ignore[no-any-return]
+
+    lowered = lower_module(Two(), (torch.zeros(1, 1, 48),))
+    assert rule("spatial_conv", lowered).applied == 2
+    assert "pad" not in operators(lowered.module)
+
+
 @pytest.mark.parametrize("padding", [(4, 4), (1, 3), (0, 2)])
 def test_reflect_pad_becomes_slices(padding: tuple[int, int]) -> None:
     lowered = lower_module(stack(nn.ReflectionPad1d(padding)), (torch.zeros(2, 1, 9),))
@@ -218,6 +282,10 @@ def test_a_wrong_rule_is_caught_and_named(monkeypatch: pytest.MonkeyPatch) -> No
         lower_module(stack(nn.ConvTranspose2d(3, 3, 2, stride=2)), (torch.zeros(1, 3, 4, 4),))
 
 
-@pytest.mark.parametrize("module", RULES, ids=lambda m: m.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "module",
+    sorted({*RULES, *chain(*TARGET_RULES.values())}, key=lambda m: m.__name__),
+    ids=lambda m: m.__name__.rpartition(".")[2],
+)
 def test_every_rule_starts_with_its_before_and_after(module: object) -> None:
     assert " -> " in (module.__doc__ or "").splitlines()[0]

@@ -82,7 +82,7 @@ def pixels_of(image: Image.Image) -> Pixels:
     image.load()  # some formats know their orientation, and TIFF applies it, only after decoding
     image = _upright(image)
     if image.mode.startswith("I"):
-        return _replicate(np.clip(np.asarray(image), 0, 65535).astype(np.float64) / 65535)
+        return _replicate(np.clip(np.asarray(image), 0, 65535), 65535)
     if image.mode == "F":
         return _replicate(_unit_floats(np.asarray(image)))
     if image.mode in ("La", "RGBa"):  # premultiplied: the colours already are over black
@@ -90,7 +90,7 @@ def pixels_of(image: Image.Image) -> Pixels:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
 def to_input(pixels: Pixels, height: int, width: int, channels: int = 3) -> Floats:
@@ -159,9 +159,12 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _replicate(gray: NDArray[Any]) -> Pixels:
-    """(H, W) in [0, 1] to (H, W, 3) uint8."""
-    return np.repeat(np.rint(gray * 255).astype(np.uint8)[..., None], 3, axis=2)
+def _replicate(gray: NDArray[Any], full: float = 1) -> Pixels:
+    """(H, W) in [0, full] to (H, W, 3) uint8, in bands: a large image in float64 would take eight times its memory."""
+    result = np.empty((*gray.shape, 3), np.uint8)
+    for rows in (slice(top, top + 256) for top in range(0, len(gray), 256)):
+        result[rows] = np.rint(gray[rows].astype(np.float64) / full * 255)[..., None]
+    return result
 
 
 def _unit_floats(values: NDArray[Any]) -> NDArray[Any]:

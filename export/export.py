@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,12 @@ from onenet.files import publish, sha256_of, size_of, temporary_folder
 from onenet.lowering import lower
 from onenet.model import Model, QuantizedModel
 from onenet.quiet import quiet
-from onenet.runtimes import parity
+from onenet.runtimes import parity, tiles
 from onenet.runtimes.artifact import open_artifact, sidecar_of
+from onenet.spec import Tiling
+
+Run = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""A batch of images (N, C, H, W) to the first output."""
 
 
 @dataclass(frozen=True)
@@ -142,23 +147,34 @@ def first_picture(evaluation: Samples | LabelledImages | None) -> NDArray[np.flo
 
 
 def float_outputs(model: Model, images: NDArray[np.float32]) -> NDArray[Any]:
-    """The float model's first output on images (N, C, H, W), in float32."""
+    """The float model's first output on images (N, C, H, W), in float32; in tiles where it takes tiles of them."""
 
     def run(batch: NDArray[np.float32]) -> NDArray[Any]:
         with torch.no_grad():
             return as_list(model.module(torch.from_numpy(np.ascontiguousarray(batch))))[0].numpy()
 
-    return parity.run_all(run, images, model.spec.inputs[0].shape[0])
+    return outputs_of(run, images, model.spec.inputs[0].shape, model.tiling)
 
 
 def artifact_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[Any] | None:
-    """An artifact's first output on images; None where this machine cannot run it."""
+    """An artifact's first output on images, in tiles where it takes tiles; None where this machine cannot run it."""
     artifact = open_artifact(path)
     if not artifact.session.runs_here:
         return None
     first, output = artifact.inputs[0], artifact.outputs[0]
-    batch = first.shape[0]
-    return parity.run_all(lambda part: artifact.run({first.name: part})[output.name], images, batch)
+
+    def run(batch: NDArray[np.float32]) -> NDArray[Any]:
+        return artifact.run({first.name: batch})[output.name]
+
+    return outputs_of(run, images, first.canonical().shape, tiles.tiling_of(artifact))
+
+
+def outputs_of(run: Run, images: NDArray[np.float32], shape: tuple[int, ...], tiling: Tiling | None) -> NDArray[Any]:
+    if images.shape[2:] == shape[2:] or tiling is None or tiling.image_size is None:
+        return parity.run_all(run, images, shape[0])
+    _, _, height, width = shape
+    grid = tiles.make_grid((images.shape[2], images.shape[3]), (height, width), tiling)
+    return tiles.run_tiled(run, images, grid, shape[0])
 
 
 def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> parity.Quality | None:

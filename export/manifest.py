@@ -54,11 +54,19 @@ def make_manifest(
         "normalisation": spec.normalisation,
         "preprocessing": PREPROCESSING,
         "source": spec.source,
-        "lowering": job.model.lowering.as_dict() if job.model.lowering else None,
+        "lowering": lowering_of(job),
         "calibration": {"id": record.id, "samples": record.samples, "estimator": record.estimator} if record else None,
+        "tiling": job.model.tiling.as_dict() if job.model.tiling else None,
         "golden": golden_pair(job, picture),
         "tools": {name: tool_version(name) for name in ("onenet", *packages)},
     }
+
+
+def lowering_of(job: Job) -> dict[str, Any] | None:
+    """What was rewritten for every target, and what for this one."""
+    if job.model.lowering is None:
+        return None
+    return {**job.model.lowering.as_dict(), "target_rules": [rule.as_dict() for rule in job.arranged.rules]}
 
 
 def golden_pair(job: Job, picture: NDArray[np.float32] | None) -> dict[str, Any]:

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from onenet.lowering import lower as lower
     from onenet.models.build import build as build
     from onenet.runtimes.parity import verify as verify
+    from onenet.tiling import tile as tile
 
 __version__ = "0.1.0"
 
 PLACES = {
     "build": "onenet.models.build",
+    "tile": "onenet.tiling",
     "lower": "onenet.lowering",
     "calibrate": "onenet.calibration.calibrate",
     "load_samples": "onenet.calibration.images",
@@ -34,7 +36,7 @@ PLACES = {
     "verify": "onenet.runtimes.parity",
 }
 
-__all__ = ["__version__", "build", "calibrate", "export", "load_labelled", "load_samples", "lower", "verify"]
+__all__ = ["__version__", "build", "calibrate", "export", "load_labelled", "load_samples", "lower", "tile", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -97,7 +97,13 @@ def export_command(
     classes: Annotated[int | None, what(metavar="N", min=1, help="Number of classes.")] = None,
     kernel: Annotated[int | None, what(metavar="N", min=1, help="Length of the spatial 1D convolution (odd).")] = None,
     no_spatial: Annotated[bool, what("--no-spatial", help="No spatial convolution.")] = False,
-    input_size: Annotated[tuple[int, int] | None, what(metavar="H W", help="Height and width. Default: 256 256.")] = None,
+    input_size: Annotated[
+        tuple[int, int] | None, what(metavar="H W", help="Height and width of the images. Default: 256 256.")
+    ] = None,
+    tile: Annotated[
+        int | None,
+        what(metavar="N", help="Take N x N pieces of images of --input-size, for `onenet run` on images of any size."),
+    ] = None,
     out: Annotated[Path, where("--out", "-o", metavar="DIR", help="Folder for the artifacts.")] = Path("build"),
     evaluation: Annotated[
         Path | None,
@@ -123,6 +129,7 @@ def export_command(
         preview=preview,
         verify=verify,
         json=json,
+        tile=tile,
         model=model,
         build=dict(
             weights=weights,
@@ -160,6 +167,37 @@ def verify_command(
             console.print_verification(result)
     if not all(result.passed for result in results):
         raise typer.Exit(1)
+
+
+@app.command("run", epilog="Example:  onenet run build/onenet-ed4_int8_tile64.tflite photo.jpg")
+@one_line_errors
+def run_command(
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A .tflite or .onnx segmentation model made by onenet.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images of any size, or folders of them.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the masks. Default: beside each image.")
+    ] = None,
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="How an image of another size than the model's is run: tile keeps its scale and gives the result of the "
+            "whole image; resize stretches it, and the mask back; auto tiles where that is exact, and else resizes.",
+        ),
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+) -> None:
+    """Segment images of any size: writes NAME.mask.png, a PNG of class indices in the classes' colours.
+
+    Images are streamed tile by tile in constant memory. Needs the artifact's runtime, not torch.
+    """
+    from onenet import command_run
+    from onenet.runtimes.segment import FITS
+
+    if fit not in FITS:
+        raise RequestError(f"fit {fit!r} is not known; supported: {', '.join(FITS)}")
+    command_run.run(artifact, images, out, fit, threads, json)
 
 
 @models_app.callback()

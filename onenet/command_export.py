@@ -37,6 +37,7 @@ class Request:
     preview: bool
     verify: bool
     json: bool
+    tile: int | None
     model: str
     build: dict[str, Any]
 
@@ -46,12 +47,17 @@ def run(request: Request) -> None:
     for target, precision in pairs:  # with --io int8, float artifacts made beside int8 ones keep float ends
         mixed = precision != "int8" and "int8" in request.precisions
         check_pair(target, precision, "float" if mixed else request.io)
+    if request.tile is not None and request.tile < 1:
+        raise RequestError(f"a tile of {request.tile} pixels was asked for; give a multiple of the network's patch, such as 64")
     check_folder(request.out)
     with console.Steps(silent=request.json) as steps:
         steps.start("loading PyTorch")
         need_converters()
         steps.start("building the model")
         model = onenet.build(request.model, **request.build)
+        if request.tile is not None:
+            steps.start(f"cutting it into tiles of {request.tile}")
+            model = onenet.tile(model, request.tile)
         steps.start("reading the images")
         evaluation = load_evaluation(request, model)
         samples = load_calibration(request, model, steps) if "int8" in request.precisions else None
@@ -91,7 +97,7 @@ def load_evaluation(request: Request, model: Model) -> LabelledImages | Samples 
         if request.evaluation:
             raise RequestError(f"--evaluation needs a model of one image input with 1 or 3 channels, found {first.shape}")
         return None
-    channels, height, width = first.shape[1:]
+    channels, (height, width) = first.shape[1], model.image_size
     if request.evaluation is not None:
         if (request.evaluation / "labels").is_dir():
             return load_labelled(request.evaluation, height, width, channels=channels)
@@ -105,7 +111,7 @@ def load_calibration(request: Request, model: Model, steps: console.Steps) -> Sa
     first = model.spec.inputs[0]
     if len(model.spec.inputs) != 1 or len(first.shape) != 4:
         raise RequestError(f"int8 is calibrated on images; {model.spec.name} does not take one image alone")
-    channels, height, width = first.shape[1:]
+    channels, (height, width) = first.shape[1], model.image_size
     source = request.calibration or default_calibration()
     samples = load_samples(source, height, width, limit=request.calibration_samples, channels=channels)
     for line in samples.skipped:

@@ -155,6 +155,25 @@ def print_verification(result: Verification) -> None:
     out.print(table)
 
 
+def print_run(results: Sequence[dict[str, Any]], peak: int | None) -> None:
+    """What ``onenet run`` did: one row per image."""
+    table = plain_table("image", "HxW", "run as", "s", "mask", right=("s",))
+    for each in results:
+        name, mask = escape(Path(each["image"]).name), escape(Path(each["mask"]).name)
+        table.add_row(name, "x".join(map(str, each["size"])), each["run_as"], f"{each['seconds']:.1f}", mask)
+    out = stdout()
+    out.print(table)
+    halo = next((each["halo"] for each in results if each["halo"]), None)
+    out.print()
+    if halo is not None:
+        cut = " and ".join(f"{n} {axis}" for n, axis in zip(halo, ("rows", "columns"), strict=True) if n is not None)
+        out.print(f"Tiles give the whole image's result; halo {cut}.", style="dim")
+    if peak is not None:
+        out.print(f"Peak memory: {peak / 1e6:.0f} MB.", style="dim")
+    for folder in sorted({str(Path(each["mask"]).parent) for each in results}):
+        out.print(folder, soft_wrap=True, markup=False)
+
+
 def print_models() -> None:
     table = plain_table("name", "weights", "what it is")
     for entry in models.REGISTRY.values():

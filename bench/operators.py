@@ -37,8 +37,8 @@ def main(
     parts = [
         "# Where the time goes",
         "",
-        "Milliseconds per inference, one thread; made by `python -m bench.operators`. Each TFLite operator is timed in a file of",
-        "its own, ONNX nodes by onnxruntime's profiler. GFLOP/s (GOP/s in int8) counts multiplications and additions.",
+        "Milliseconds per inference, one thread; made by `python -m bench.operators`. Each TFLite operator is timed in a file",
+        "of its own, ONNX nodes by onnxruntime's profiler. GFLOP/s (GOP/s in int8) counts multiplications and additions.",
     ]
     with Live() as live, temporary_folder(out) as folder:
         for each in [find(name) for name in network or NETWORKS]:

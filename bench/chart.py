@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.summary import machine_rates, measured, timing
+from bench.summary import is_wrong, machine_rates, measured, timing
 
 COLOURS = {(True, "fp32"): "#1f6fb4", (True, "int8"): "#d1561a", (False, "fp32"): "#b4c8dc", (False, "int8"): "#ebc5ae"}
 """(ours, precision)."""
@@ -40,7 +40,7 @@ def draw(network: dict[str, Any], threads: int, path: Path) -> None:
 def bars(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
     medians = [timing(r["seconds"]).median for r in rows]
     end = min(max(medians), CLIP * statistics.median(medians))
-    names = [f"{r['label']}, {r['precision']}" for r in rows]
+    names = [f"{r['label']}, {r['precision']}" + (" (wrong result)" if is_wrong(r) else "") for r in rows]
     drawn = axes.barh(names, [min(m, end) for m in medians], color=[COLOURS[r["ours"], r["precision"]] for r in rows])
     texts = [f"{m:.3g}" if m < 100 else f"{m:.0f}" for m in medians]
     cut = [text + " →" if m > end else text for text, m in zip(texts, medians, strict=True)]

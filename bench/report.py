@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chart import draw
-from bench.summary import machine_rates, measured, rate, ratio, reference, timing
+from bench.summary import is_wrong, machine_rates, measured, rate, ratio, reference, timing
 
 INTRODUCTION = """# Comparison with other toolchains
 
@@ -52,8 +52,6 @@ machine first: the load before, during and after is in the table at the top.
 
 
 UNITS = {"fp32": "GFLOP/s fp32", "int8": "GOP/s int8"}
-WRONG_DB = 40.0
-"""fp32 outputs differ from PyTorch's by rounding, 80 dB and more."""
 
 BUSY = 0.25
 """Load average per core above which other work disturbs the figures."""
@@ -168,7 +166,7 @@ def of_limit(network: dict[str, Any], row: dict[str, Any]) -> str:
 
 def quality_cells(row: dict[str, Any]) -> tuple[str, str]:
     sqnr, agreement = row.get("sqnr_db"), row.get("label_agreement")
-    wrong = ", wrong" if sqnr is not None and row["precision"] == "fp32" and sqnr < WRONG_DB else ""
+    wrong = ", wrong" if is_wrong(row) else ""
     return ("-" if sqnr is None else f"{sqnr:.1f} dB{wrong}", "-" if agreement is None else f"{agreement:.2%}")
 
 

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+WRONG_DB = 40.0
+"""fp32 outputs differ from PyTorch's by rounding, 80 dB and more."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -64,6 +67,12 @@ def machine_rates(rows: Sequence[dict[str, Any]], threads: int) -> dict[str, flo
             found = rate(row["operations"], timing(row["seconds"]).median)
             rates[row["precision"]] = max(found, rates.get(row["precision"], 0.0))
     return rates
+
+
+def is_wrong(row: dict[str, Any]) -> bool:
+    """Whether an fp32 row computes something else than PyTorch."""
+    sqnr = row.get("sqnr_db")
+    return row["precision"] == "fp32" and sqnr is not None and sqnr < WRONG_DB
 
 
 def reference(rows: Sequence[dict[str, Any]], threads: int, precision: str) -> dict[str, Any] | None:

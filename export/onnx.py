@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def convert(job: Job, path: Path) -> None:
     normalise(model, job.model.spec.name)
     if job.quantized:
         with_uint8_inside(model)
+        with_integer_relu(model)
     if job.io == "int8":
         with_int8_ends(model)
     onnx.checker.check_model(model)
@@ -98,6 +100,30 @@ def with_uint8_inside(model: Any) -> None:
     used = {name for node in graph.node for name in node.input}
     for each in [each for each in graph.initializer if each.name not in used]:
         graph.initializer.remove(each)
+
+
+def with_integer_relu(model: Any) -> None:
+    """Conv -> Relu -> QuantizeLinear -> Conv -> QuantizeLinear -> Clip at the zero point, where that is not the lowest value.
+
+    The same numbers. onnxruntime drops a Relu that clipping at the lowest value does anyway; any other keeps the convolution
+    in float. A skip connection has one where it is concatenated with negative values, whose scale it shares.
+    """
+    graph = model.graph
+    constants = {each.name: each for each in graph.initializer}
+    readers = Counter(name for node in graph.node for name in node.input)
+    makers = {result: node for node in graph.node for result in node.output}
+    for node in list(graph.node):
+        relu = makers.get(node.input[0]) if node.op_type == "QuantizeLinear" else None
+        if relu is None or relu.op_type != "Relu" or readers[relu.output[0]] > 1 or readers[relu.input[0]] > 1:
+            continue
+        if not numpy_helper.to_array(constants[node.input[2]]).any():
+            continue
+        result = node.output[0]
+        node.input[0], node.output[0] = relu.input[0], f"{result}_signed"
+        clip = onnx.helper.make_node("Clip", [node.output[0], node.input[2]], [result], name=f"{relu.name}_integer")
+        place = list(graph.node).index(node)
+        graph.node.insert(place + 1, clip)
+        graph.node.remove(relu)
 
 
 def shifted_zero_point(graph: Any, name: str, kind: int) -> str:

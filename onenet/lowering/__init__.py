@@ -36,7 +36,7 @@ from onenet.lowering import (
     strided_conv,
     transposed_conv,
 )
-from onenet.lowering.graph import Graph, aten, channel_affine
+from onenet.lowering.graph import QUANTIZE, Graph, aten, channel_affine
 from onenet.lowering.rule import Report, RuleResult
 from onenet.model import Lowering, Model
 from onenet.tiling import derive
@@ -68,8 +68,11 @@ TARGET_RULES: dict[str, tuple[ModuleType, ...]] = {
 """What ``arrange`` does behind ``RULES``. Core ML keeps its own pixel operators: its accelerators store planes, not pixels."""
 TOLERANCE = 1e-9
 """Relative difference allowed in float64. Rounding alone gives 1e-15 to 1e-13; a wrong index gives 1e-2 and more."""
-MAX_SHARE = 1e-3
-"""Of an int8 program's results: a sum may round the other way when a channel moves within a vector. A wrong index: most."""
+FORM_TOLERANCE = 1e-6
+"""Mean relative difference allowed between a float32 module and its form for a target. Only places change, no arithmetic."""
+INT8_FORM_TOLERANCE = 1e-2
+"""The same for a calibrated program: a sum may round to the next int8 step when its channel moves within a vector, and later
+layers carry that on. 1e-5 was seen on a random network of 27 layers; a wrong index gives about 1."""
 
 
 @dataclass(frozen=True)
@@ -126,21 +129,21 @@ def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str) -> Arrange
     results = merged(run_rule(rule, graph) for rule in TARGET_RULES[target])
     arranged = GraphModule(graph.finish(), graph.module.graph).eval()
     probe = [value.to(like.dtype) for value, like in zip(asymmetric_probe(inputs), inputs, strict=True)]
-    share = share_of_differences(outputs(module, probe), outputs(arranged, probe))
-    if share > MAX_SHARE:
-        raise CheckError(f"the form for {target} is not exact on this network: {share:.1%} of its results differ")
+    error = mean_difference(outputs(module, probe), outputs(arranged, probe))
+    if not error <= (INT8_FORM_TOLERANCE if any(graph.calls(QUANTIZE)) else FORM_TOLERANCE):
+        raise CheckError(f"the form for {target} is not exact on this network: its results differ by {error:.1%} on average")
     return ArrangedModule(arranged, results)
 
 
-def share_of_differences(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    """The share of values that differ by more than 1e-5 of the largest, over all outputs."""
-    shares = []
+def mean_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+    """Mean absolute difference over the mean absolute value, of the output where it is largest."""
+    worst = 0.0
     for a, b in zip(expected, found, strict=True):
         if a.shape != b.shape:
-            return 1.0
-        a, b = a.double(), b.double()
-        shares.append(float(((a - b).abs() > 1e-5 * a.abs().max()).double().mean()))
-    return max(shares)
+            return float("inf")
+        a, b = a.double(), b.double()  # labels are integers
+        worst = max(worst, float((a - b).abs().mean() / a.abs().mean().clamp_min(torch.finfo(torch.float64).tiny)))
+    return worst
 
 
 def run_rule(rule: ModuleType, graph: Graph) -> RuleResult:

@@ -1,0 +1,75 @@
+"""The operators that each target's artifacts hold: what lowering promises, read back from the files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from onenet.runtimes import open_session
+from onenet.runtimes.coreml import main_blocks, read_model
+from onenet.runtimes.litert import operators
+from tests.export.conftest import NETS, SHIPPED, Artifacts
+
+SPATIAL = [name for name, net in NETS.items() if net.kernel is not None]
+EVERY = [*NETS, *SHIPPED]
+
+
+def tflite_ranks(path: Path) -> set[int]:
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    return {len(tensor.shape) for graph in model.subgraphs for tensor in graph.tensors if tensor.shape is not None}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("name", EVERY)
+def test_tflite_is_one_partition_of_few_kinds_of_operators(name: str, precision: str, artifacts: Artifacts) -> None:
+    path = artifacts(name, "tflite", precision).path
+    found = {operator for operator, _ in operators(path)} - {"QUANTIZE", "DEQUANTIZE"}
+    slices = {"SLICE"} if name in SPATIAL else set()
+    assert found == {"CONV_2D", "DEPTHWISE_CONV_2D", "CONCATENATION", "RESHAPE", "TRANSPOSE"} | slices
+    assert max(tflite_ranks(path)) <= 4
+    assert open_session(path).runtime["kernels"] == "XNNPACK, 1 partition"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(("name", "transposes"), [("ed", 3), ("ed, spatial", 9), ("e, batch of two", 3)])
+def test_tflite_transposes_are_those_of_the_shuffles(name: str, transposes: int, precision: str, artifacts: Artifacts) -> None:
+    """One per shuffle, whose convolution orders the channels; two per unshuffle before a spatial convolution."""
+    found = Counter(operator for operator, _ in operators(artifacts(name, "tflite", precision).path))
+    assert found["TRANSPOSE"] == transposes
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_onnxruntime_computes_every_convolution_of_int8_in_integers(name: str, artifacts: Artifacts, tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(str(artifacts(name, "onnx", "int8").path), options, providers=["CPUExecutionProvider"])
+    found = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert found["QLinearConv"] > 10
+    assert found["Conv"] == found["FusedConv"] == 0
+    assert (found["QuantizeLinear"], found["DequantizeLinear"]) == (1, 1)  # the ends
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("name", EVERY)
+def test_onnx_has_no_tensor_of_more_than_four_axes(name: str, precision: str, artifacts: Artifacts) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.load(artifacts(name, "onnx", precision).path))
+    shapes = [value.type.tensor_type.shape for value in model.graph.value_info]
+    assert max(len(shape.dim) for shape in shapes) <= 4
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("name", EVERY)
+def test_core_ml_keeps_its_pixel_operators(name: str, precision: str, artifacts: Artifacts) -> None:
+    path = artifacts(name, "coreml", precision).path
+    (block,) = main_blocks(read_model(path), path)
+    found = Counter(operation.type for operation in block.operations)
+    assert found["pixel_shuffle"] == (4 if name in SHIPPED else 3)  # one per level
+    assert (found["pixel_unshuffle"] > 0) == (name in SPATIAL)  # else it is part of a strided convolution
+    ranks = {len(out.type.tensorType.dimensions) for operation in block.operations for out in operation.outputs}
+    assert max(ranks) <= 5

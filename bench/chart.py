@@ -56,5 +56,6 @@ def limits(axes: Any, network: dict[str, Any], threads: int) -> None:
     for precision, rate in machine_rates(network["rows"], threads).items():
         x = network["operations"] / rate / 1e6
         axes.axvline(x, color=COLOURS[True, precision], linestyle=":", linewidth=1.2)
-        place = dict(transform=axes.get_xaxis_transform(), va="bottom", ha="center")
+        side = "right" if precision == "int8" else "left"  # the int8 limit is the lower one
+        place = dict(transform=axes.get_xaxis_transform(), va="bottom", ha=side)
         axes.text(x, 1.0, f"{precision} limit", color=COLOURS[True, precision], fontsize=8, **place)

@@ -39,6 +39,7 @@ def main(
         "",
         "Milliseconds per inference, one thread; made by `python -m bench.operators`. Each TFLite operator is timed in a file",
         "of its own, ONNX nodes by onnxruntime's profiler. GFLOP/s (GOP/s in int8) counts multiplications and additions.",
+        "The profiler's sum is above the whole: it holds the first, cold run and what the profiler itself takes.",
     ]
     with Live() as live, temporary_folder(out) as folder:
         for each in [find(name) for name in network or NETWORKS]:

@@ -24,7 +24,6 @@ from onenet.files import publish, temporary_folder
 
 NETWORKS = ("ed4-w64", "ed4-w64-spatial", "e4-w64-spatial")
 ARTIFACTS = ("tflite-fp32", "tflite-int8", "onnx-fp32", "onnx-int8")
-RUNS, SECONDS = 15, 0.1
 Line = dict[str, Any]
 """One operator of a profile: ``kind``, ``shapes``, ``ms``, ``operations`` (multiplications and additions)."""
 

@@ -15,9 +15,9 @@ PADS = (aten.pad.default, aten.reflection_pad1d.default)
 
 def rewrite(graph: Graph, report: Report) -> None:
     for node in graph.calls(*PADS):
-        source, padding, *rest = arguments(node)
-        if node.target is aten.pad.default and rest[0] != "reflect":
+        if not is_reflect_pad(node):
             continue
+        source, padding, *_ = arguments(node)
         reason = decline(source, padding)
         if reason:
             report.decline(reason)
@@ -25,6 +25,12 @@ def rewrite(graph: Graph, report: Report) -> None:
         with graph.before(node):
             graph.replace(node, reflected(graph, source, *padding))
         report.apply()
+
+
+def is_reflect_pad(node: Node) -> bool:
+    if node.target is aten.pad.default:
+        return bool(arguments(node)[2] == "reflect")
+    return node.target is aten.reflection_pad1d.default
 
 
 def decline(source: Node, padding: list[int]) -> str | None:

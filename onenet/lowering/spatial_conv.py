@@ -2,7 +2,7 @@
 
 OneNet's spatial convolution (arXiv 2411.09838, section 3.2) has one channel, so vector units idle; as a matrix product of
 blocks it keeps them busy, although it multiplies more. Output block j needs the input blocks j-1, j and j+1, whatever k up to
-2 * 16 + 1 is. A reflected end is a block too: the first or last block times a matrix of zeros and ones.
+2 * 16 - 1 is. A reflected end is a block too: the first or last block times a matrix of zeros and ones.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.fx import Node
 
 from onenet.lowering.graph import Graph, arguments, aten, shape, spread, users
+from onenet.lowering.reflect_pad import is_reflect_pad
 from onenet.lowering.rule import Report
 
 BLOCK = 16
 """Of 8, 16 and 32 the fastest in int8 and in ONNX Runtime, and level with 8 in TFLite fp32 (``bench/forms.py``)."""
-PADS = (aten.pad.default, aten.reflection_pad1d.default)
 
 
 def rewrite(graph: Graph, report: Report) -> None:
@@ -37,7 +37,7 @@ def rewrite(graph: Graph, report: Report) -> None:
 def unpadded(node: Node) -> tuple[Node, bool, int]:
     """The sequence before a reflect pad, whether there is one, and the total padding on both ends."""
     source, _, _, _, padding, *_ = arguments(node)
-    if source.target in PADS and (source.target is PADS[1] or arguments(source)[2] == "reflect"):
+    if is_reflect_pad(source):
         left, right = arguments(source)[1]
         if left == right and not any(spread(padding, 1)):
             return source.args[0], True, 2 * left

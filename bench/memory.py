@@ -24,7 +24,7 @@ import typer
 from PIL import Image
 
 import onenet
-from onenet.calibration.images import default_calibration
+from onenet.calibration.samples import default_calibration
 from onenet.model import Model
 from onenet.quiet import quiet
 

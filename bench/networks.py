@@ -114,7 +114,7 @@ def prepare(network: Network, folder: Path) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     import onenet
-    from onenet.calibration.images import default_calibration, default_evaluation
+    from onenet.calibration.samples import default_calibration, default_evaluation
 
     folder.mkdir(parents=True, exist_ok=True)
     size = network.size

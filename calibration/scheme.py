@@ -1,13 +1,14 @@
 """The int8 scheme: which tensors are quantized, how, and which must share a scale. Decided once, for every target.
 
-Activations: affine int8 per tensor, [-128, 127]. Weights: symmetric int8 per output channel, [-127, 127]. Biases stay exact
-(int32 at input scale x weight scale in the artifacts). This is the LiteRT 8-bit specification, which is also what ONNX's
+Activations: affine int8 per tensor, [-128, 127]. Weights: symmetric int8 per output channel, [-127, 127] unless the recipe
+narrows them. Biases stay exact (int32 at input scale x weight scale in the artifacts). This is the LiteRT 8-bit
+specification, which is also what ONNX's
 QDQ form and Core ML's quantize/dequantize can express: https://ai.google.dev/edge/litert/models/quantization_spec
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import operator
 from typing import Any, cast
 
 import torch
@@ -21,30 +22,26 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from onenet.calibration.recipe import INT8, Recipe
+
 aten = torch.ops.aten
 
 EPSILON = 2.0**-12
 """Smallest scale. Smaller ones overflow the int32 bias and the fixed-point multipliers of integer kernels."""
 
 
-class MinMax(MinMaxObserver):  # type: ignore[misc]  # torchao ships no types
-    """Smallest and largest value seen: whatever the order of the samples, the same range."""
-
-    min_val: torch.Tensor
-    max_val: torch.Tensor
+class FixedRange(MinMaxObserver):  # type: ignore[misc]  # torchao ships no types
+    """Holds the range that an estimator chose; it looks at nothing itself."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # amin and amax run 10 times faster than the aminmax that torchao calls (torch 2.13, CPU).
-        self.min_val = torch.minimum(x.amin(), self.min_val)
-        self.max_val = torch.maximum(x.amax(), self.max_val)
         return x
+
+    def set(self, low: float, high: float) -> None:
+        self.min_val, self.max_val = torch.tensor(low), torch.tensor(high)
 
 
 class ChannelMinMax(PerChannelMinMaxObserver):  # type: ignore[misc]  # torchao ships no types
-    """The same per channel, looked at once: weights do not change while samples run."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x if self.min_val.numel() else super().forward(x)
+    """FixedRange of each output channel of a weight."""
 
 
 ACTIVATION = QuantizationSpec(
@@ -52,20 +49,25 @@ ACTIVATION = QuantizationSpec(
     quant_min=-128,
     quant_max=127,
     qscheme=torch.per_tensor_affine,
-    observer_or_fake_quant_ctr=MinMax.with_args(eps=EPSILON),
-)
-WEIGHT = QuantizationSpec(
-    dtype=torch.int8,
-    quant_min=-127,
-    quant_max=127,
-    qscheme=torch.per_channel_symmetric,
-    ch_axis=0,
-    observer_or_fake_quant_ctr=ChannelMinMax.with_args(eps=EPSILON),
+    observer_or_fake_quant_ctr=FixedRange.with_args(eps=EPSILON),
 )
 PROBABILITY = FixedQParamsQuantizationSpec(
     dtype=torch.int8, scale=1 / 256, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine
 )
 """Softmax and sigmoid: the specification fixes 1/256 and -128."""
+
+
+def weight_spec(limit: int) -> QuantizationSpec:
+    """Symmetric per output channel, [-limit, limit]."""
+    return QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-limit,
+        quant_max=limit,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=0,
+        observer_or_fake_quant_ctr=ChannelMinMax.with_args(eps=EPSILON),
+    )
+
 
 WEIGHTED = (aten.conv1d.default, aten.conv2d.default, aten.linear.default)
 SAME_SCALE = (
@@ -100,14 +102,22 @@ RELU = (aten.relu.default, aten.relu_.default)
 
 
 class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
-    """Annotates an exported program with the scheme above, in graph order."""
+    """Annotates an exported program with the scheme above as a recipe says, in graph order."""
+
+    def __init__(self, recipe: Recipe = INT8) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.weight = weight_spec(recipe.weight_limit)
 
     def annotate(self, model: GraphModule) -> GraphModule:
+        floats: set[Node] = set()  # what layers that the recipe keeps in float lead to, up to the next layer
         for node in model.graph.nodes:
             if node.op != "call_function" or "quantization_annotation" in node.meta:
                 continue
             if node.target in WEIGHTED:
-                annotate_weighted(node)
+                floats.update(self.annotate_weighted(node))
+            elif not self.recipe.calibrated or floats.intersection(node.all_input_nodes):
+                floats.add(node)
             elif node.target is aten.cat.default:
                 annotate_concat(node)
             elif node.target in SAME_SCALE:
@@ -118,22 +128,35 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
                 annotate(node, {node.args[0]: ACTIVATION}, PROBABILITY)
         return model
 
+    def annotate_weighted(self, node: Node) -> list[Node]:
+        """A convolution or linear layer, with the ReLU behind it if that is its only user; returns those that give floats."""
+        precision = self.recipe.precision_of(operator_name(node), node.name)
+        source, weight = node.args[:2]
+        only = next(iter(node.users)) if len(node.users) == 1 else None
+        fused = only is not None and only.target in RELU
+        inputs = {"int8": {source: ACTIVATION, weight: self.weight}, "w8": {weight: self.weight}, "float": {}}[precision]
+        result = ACTIVATION if precision == "int8" else None
+        annotate(node, inputs, None if fused else result)
+        if fused and only is not None:
+            annotate(only, {}, result)
+        return [] if result else [node, only] if only and fused else [node]
+
     def validate(self, model: GraphModule) -> None:
         """Nothing to check: an operator outside the scheme stays in float, and ``float_operators`` lists it."""
 
 
+def operator_name(node: Node) -> str:
+    """``conv2d`` for aten.conv2d.default."""
+    return str(node.target).removeprefix("aten.").partition(".")[0]
+
+
+def layers_of(program: GraphModule) -> list[tuple[str, str]]:
+    """Operator and name of every layer that a recipe's rules can pick, in order."""
+    return [(operator_name(node), node.name) for node in program.graph.nodes if node.target in WEIGHTED]
+
+
 def annotate(node: Node, inputs: dict[Any, Any], output: Any) -> None:
     node.meta["quantization_annotation"] = QuantizationAnnotation(input_qspec_map=inputs, output_qspec=output, _annotated=True)
-
-
-def annotate_weighted(node: Node) -> None:
-    """A convolution or linear layer, together with the ReLU behind it if that is its only user."""
-    source, weight = node.args[:2]
-    only = next(iter(node.users)) if len(node.users) == 1 else None
-    fused = only is not None and only.target in RELU
-    annotate(node, {source: ACTIVATION, weight: WEIGHT}, None if fused else ACTIVATION)
-    if fused and only is not None:
-        annotate(only, {}, ACTIVATION)
 
 
 def annotate_concat(node: Node) -> None:
@@ -157,6 +180,31 @@ def is_float(node: Node) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
+def scales_of(prepared: GraphModule) -> dict[str, tuple[FixedRange, tuple[str, ...]]]:
+    """Every activation scale of a prepared program: first tensor -> its observer, and all tensors that share it."""
+    found: dict[int, tuple[FixedRange, list[str]]] = {}
+    for node in prepared.graph.nodes:
+        observer = getattr(prepared, str(node.target)) if node.op == "call_module" else None
+        if isinstance(observer, FixedRange):
+            found.setdefault(id(observer), (observer, []))[1].append(node.args[0].name)
+    return {names[0]: (observer, tuple(names)) for observer, names in found.values()}
+
+
+def origins(node: Node) -> set[str]:
+    """The tensors that a tensor's values come from, through operators that only move or join them."""
+    if node.target in (*SAME_SCALE, aten.cat.default) and node.target not in RELU:
+        return set().union(*(origins(each) for each in node.all_input_nodes))
+    return {node.name}
+
+
+def observe_weights(prepared: GraphModule) -> None:
+    """Show every weight to its observer."""
+    for node in prepared.graph.nodes:
+        observer = getattr(prepared, str(node.target)) if node.op == "call_module" else None
+        if isinstance(observer, ChannelMinMax):
+            observer(operator.attrgetter(str(node.args[0].target))(prepared))
+
+
 def float_operators(quantized: GraphModule) -> list[str]:
     """Operators that compute in float although the program is quantized: they become float islands in an artifact."""
     known = {*WEIGHTED, *SAME_SCALE, *NEW_SCALE, *FIXED_SCALE, aten.cat.default, aten.argmax.default}
@@ -170,22 +218,3 @@ def float_operators(quantized: GraphModule) -> list[str]:
 
 def vars_of_aten(node: Node) -> tuple[Any, ...]:
     return (node.target,) if str(node.target).startswith("aten.") else ()
-
-
-@dataclass(frozen=True)
-class CalibrationRecord:
-    """What a calibration saw and decided. ``id`` names it in manifests."""
-
-    id: str
-    samples: int
-    sample_ids: tuple[str, ...]
-    """SHA-256 of each image file."""
-    preprocessing: str
-    estimator: str
-    sites: dict[str, dict[str, float]]
-    """Tensor name -> scale, zero_point."""
-    outputs: tuple[tuple[float, int] | None, ...] = ()
-    """Scale and zero point of each output; None where an output is not quantized (labels)."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onenet.calibration.images import LabelledImages, Samples
+from onenet.calibration.calibrate import quantize_weights
+from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, RequestError
 from onenet.export.job import Job, as_list
 from onenet.export.manifest import make_manifest, to_json
@@ -72,7 +73,8 @@ def export(
     Args:
         model: what ``lower`` or, for int8, ``calibrate`` returned. A model that is not lowered yet is lowered first.
         target: ``tflite``, ``onnx`` or ``coreml``.
-        precision: ``fp32``, ``fp16`` or ``int8``; int8 for a calibrated model and fp32 otherwise unless given.
+        precision: ``fp32``, ``fp16``, ``int8`` or ``w8`` (int8 weights only); unless given, int8 for a calibrated model and
+            fp32 otherwise. int8 needs a calibrated model, w8 does not.
         io: ``float``, or ``int8`` for integer inputs and outputs.
         out: folder; made if it does not exist. An artifact of the same name in it is replaced only by a checked one.
         evaluation: images to compare with the float model on (and masks to score both against).
@@ -112,6 +114,7 @@ def export(
             [dataclasses.asdict(c) for c in verification.checks] if verification else "not verified (--no-verify)"
         )
         manifest["quality"] = quality.as_dict() if quality else None
+        manifest["calibration_record"] = job.quantized.record.as_dict() if job.quantized else None
         sidecar = sidecar_of(temporary)
         sidecar.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         publish(temporary, out / job.file_name)
@@ -123,9 +126,11 @@ def export(
 def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str) -> Job:
     if precision == "int8" and not isinstance(model, QuantizedModel):
         raise RequestError("int8 needs scales: pass what onenet.calibrate(model, images) returns")
-    quantized = model if isinstance(model, QuantizedModel) and precision == "int8" else None
     plain = model.model if isinstance(model, QuantizedModel) else model
     plain = plain if plain.lowering else lower(plain)
+    quantized = model if isinstance(model, QuantizedModel) and precision == "int8" else None
+    if precision == "w8":
+        quantized = quantize_weights(plain)
     return Job(plain, quantized, target, precision, io)  # type: ignore[arg-type]  # check_pair has looked at them
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,13 +15,13 @@ from onenet.model import Model, QuantizedModel
 from onenet.spec import TensorSpec
 
 Target = Literal["tflite", "onnx", "coreml"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "w8"]
 IO = Literal["float", "int8"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One artifact to make. ``quantized`` is set exactly when ``precision`` is int8."""
+    """One artifact to make. ``quantized`` is set exactly when ``precision`` is int8 or w8."""
 
     model: Model
     quantized: QuantizedModel | None
@@ -30,9 +31,10 @@ class Job:
 
     @property
     def stem(self) -> str:
-        """``MODEL_PRECISION``, with the output, the io and the tile named where they are not the default."""
+        """``MODEL_PRECISION``, with the recipe, the output, the io and the tile named where they are not the default."""
         role = self.model.spec.outputs[0].role
         parts = [self.model.spec.name, self.precision]
+        parts += [recipe_text(self.quantized)] if self.quantized and self.quantized.record.recipe.name != self.precision else []
         parts += [role] if role in ("probabilities", "labels") else []
         parts += ["int8io"] if self.io == "int8" else []
         parts += [f"tile{tile_text(self.model)}"] if self.model.tiling and self.model.tiling.image_size else []
@@ -50,6 +52,11 @@ class Job:
     @property
     def file_name(self) -> str:
         return self.stem + SUFFIXES[self.target]
+
+
+def recipe_text(quantized: QuantizedModel) -> str:
+    """A recipe's name as a part of a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", quantized.record.recipe.name.lower()).strip("-")
 
 
 def tile_text(model: Model) -> str:

@@ -1,7 +1,7 @@
 """The manifest: everything an app, a report or a suspicious expert must know of one artifact. Deterministic: no clock, no host.
 
 It is embedded in the artifact. The copy beside it (``ARTIFACT.json``) adds what can only be known afterwards: the artifact's
-size and SHA-256, and the results of the checks made on it.
+size and SHA-256, the results of the checks made on it, and the whole calibration record.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def make_manifest(
         "preprocessing": PREPROCESSING,
         "source": spec.source,
         "lowering": lowering_of(job),
-        "calibration": {"id": record.id, "samples": record.samples, "estimator": record.estimator} if record else None,
+        "recipe": record.recipe.as_dict() if record else None,
+        "calibration": {"id": record.id, "samples": record.samples} if record else None,
         "tiling": job.model.tiling.as_dict() if job.model.tiling else None,
         "golden": golden_pair(job, picture),
         "tools": {name: tool_version(name) for name in ("onenet", *packages)},
@@ -77,7 +78,7 @@ def golden_pair(job: Job, picture: NDArray[np.float32] | None) -> dict[str, Any]
     module = job.quantized.reference if job.quantized else job.model.module
     with torch.no_grad():
         values = [r.numpy() for r in as_list(module(*feeds))]
-    scales = job.quantized.record.outputs if job.quantized else (None,) * len(values)
+    scales = job.quantized.outputs if job.quantized else (None,) * len(values)
     outputs = [
         golden.make_output(t.name, v, t.layout == "NCHW", scale)
         for t, v, scale in zip(spec.outputs, values, scales, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from onenet.errors import RequestError
 
 SUFFIXES: dict[str, str] = {"tflite": ".tflite", "onnx": ".onnx", "coreml": ".mlpackage"}
-PRECISIONS: tuple[str, ...] = ("fp32", "fp16", "int8")
+PRECISIONS: tuple[str, ...] = ("fp32", "fp16", "int8", "w8")
 PAIRS: frozenset[tuple[str, str]] = frozenset((t, p) for t in SUFFIXES for p in PRECISIONS)
 INT8_IO: frozenset[str] = frozenset({"tflite", "onnx"})
 """Targets whose int8 artifacts can take and give int8 tensors; Core ML's inputs are images and floats."""

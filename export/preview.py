@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onenet.calibration.images import LabelledImages, Samples
+from onenet.calibration.samples import LabelledImages, Samples
 from onenet.export.export import ExportedArtifact, artifact_outputs, float_outputs
 from onenet.model import Model
 from onenet.runtimes.parity import labels_of

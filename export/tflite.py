@@ -2,10 +2,16 @@
 
 int8 comes out of the converter with int8 inputs and outputs. Float ones get a QUANTIZE or DEQUANTIZE operator at the ends,
 added to the flatbuffer (schema: tensorflow/compiler/mlir/lite/schema/schema.fbs).
+
+Tensors have the names of the operators that compute them (``conv2d_3``; a convolution with its ReLU ``relu_2``), so that
+layers can be compared and a reader finds his way.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +21,15 @@ import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import qtyping, quantizer
+from litert_converter import converter_api_ext
 from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
 from litert_torch.quantize.quant_config import QuantConfig
+from torch import Tensor, nn
+from torch.fx import GraphModule, Interpreter
+from torch.fx.traceback import preserve_node_meta
 
 from onenet.export.job import Job, Named
+from onenet.export.layers import named_module, named_program
 from onenet.quiet import quiet
 
 LAYOUT = "NHWC"
@@ -39,13 +50,100 @@ def convert(job: Job, path: Path) -> None:
 
 def converted(job: Job) -> bytes:
     spec = job.model.spec
-    module = Named(job.arranged.module, spec.inputs, spec.outputs, nhwc=True)
+    named = named_module(named_program(job))
+    module = Named(Labelled(named), spec.inputs, spec.outputs, nhwc=True)
     feeds = {t.name: torch.zeros(t.in_layout("NHWC").shape, dtype=getattr(torch, t.dtype)) for t in spec.inputs}
     # The quantizer given here only tells the converter that the program is statically quantized; the scales are ours.
     config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False)
     static = QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(config)) if job.quantized else None
-    model = litert_torch.convert(module.eval(), sample_kwargs=feeds, quant_config=static)
-    return bytes(model.model_content())
+    with only_asked_layers_in_int8():
+        model = litert_torch.convert(module.eval(), sample_kwargs=feeds, quant_config=static)
+    return with_layer_names(bytes(model.model_content()), [node.name for node in named.graph.nodes])
+
+
+@contextlib.contextmanager
+def only_asked_layers_in_int8() -> Iterator[None]:
+    """Keep a layer in float that a recipe keeps in float, although its neighbours are int8.
+
+    litert-torch 0.10 quantizes it all the same. Its converter has a mode that does not (``strict_qdq_mode``), which only its
+    second front end sets, and that takes no calibrated program.
+    """
+    original = converter_api_ext.ConvertToTFLConfig
+
+    def strict() -> Any:
+        config = original()
+        config.strict_qdq_mode = True
+        return config
+
+    converter_api_ext.ConvertToTFLConfig = strict
+    try:
+        yield
+    finally:
+        converter_api_ext.ConvertToTFLConfig = original
+
+
+class Labelled(nn.Module):
+    """A module run operator by operator, so that each one's name reaches the converter.
+
+    litert-torch names a tensor after its operator's stack of modules (0.10: litert_torch/backend/debuginfo/_build.py).
+    """
+
+    def __init__(self, module: GraphModule) -> None:
+        super().__init__()
+        self.module = module
+        for node in module.graph.nodes:
+            node.meta["nn_module_stack"] = {"": ("", node.name)}
+
+    def forward(self, *inputs: Tensor) -> Any:
+        with preserve_node_meta():
+            return Interpreter(self.module).run(*inputs)
+
+
+def with_layer_names(content: bytes, names: Sequence[str]) -> bytes:
+    """Tensors under the names of their operators, constants as ``conv2d_3.weight``, inputs and outputs as in the signature.
+
+    The converter gives them names such as ``relu_2;;conv2d_3;1``: all operators that were fused, in no order.
+
+    Args:
+        names: the operators', in graph order. What is fused has the value, and so the name, of the last one.
+    """
+    model = unpack(content)
+    graph, order = model.subgraphs[0], {name: place for place, name in enumerate(names)}
+    ends = {e.tensorIndex: e.name.decode() for e in [*model.signatureDefs[0].inputs, *model.signatureDefs[0].outputs]}
+    made, taken = dict(ends), Counter(ends.values())
+    for operator in reversed(graph.operators):  # of several that do one layer, the last has its value
+        helper = HELPERS.get(code_of(model, operator), "")
+        for index in operator.outputs:
+            parts = [each for each in graph.tensors[index].name.decode().split(";") if each in order]
+            name = max(parts, key=order.__getitem__, default="ends")  # a transpose to or from NHWC
+            made.setdefault(index, unique(name if helper in name else f"{name}.{helper}", taken))
+    for operator in graph.operators:
+        for place, index in enumerate(operator.inputs):
+            if index >= 0 and index not in made:
+                kind = CONSTANTS.get(place, str(place)) if code_of(model, operator) in WEIGHTED else str(place)
+                made[index] = unique(f"{made[operator.outputs[0]]}.{kind}", taken)
+    for index, name in made.items():
+        graph.tensors[index].name = name.encode()
+    return pack(model)
+
+
+WEIGHTED = (
+    schema.BuiltinOperator.CONV_2D,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+    schema.BuiltinOperator.FULLY_CONNECTED,
+)
+CONSTANTS = {1: "weight", 2: "bias"}
+HELPERS = {schema.BuiltinOperator.PAD: "pad", schema.BuiltinOperator.QUANTIZE: "quantize"}
+"""What the converter puts before or behind a layer's operator: it does not have the layer's value."""
+
+
+def code_of(model: Any, operator: Any) -> int:
+    return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
+
+
+def unique(name: str, taken: Counter[str]) -> str:
+    taken[name] += 1
+    return name if taken[name] == 1 else f"{name}.{taken[name] - 1}"
 
 
 def half_weights(content: bytes) -> bytes:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onenet.calibration.calibrate import calibrate as calibrate
-    from onenet.calibration.images import load_labelled as load_labelled
-    from onenet.calibration.images import load_samples as load_samples
+    from onenet.calibration.samples import load_labelled as load_labelled
+    from onenet.calibration.samples import load_samples as load_samples
     from onenet.export.export import export as export
     from onenet.lowering import lower as lower
     from onenet.models.build import build as build
@@ -31,8 +31,8 @@ PLACES = {
     "tile": "onenet.tiling",
     "lower": "onenet.lowering",
     "calibrate": "onenet.calibration.calibrate",
-    "load_samples": "onenet.calibration.images",
-    "load_labelled": "onenet.calibration.images",
+    "load_samples": "onenet.calibration.samples",
+    "load_labelled": "onenet.calibration.samples",
     "verify": "onenet.runtimes.parity",
 }
 

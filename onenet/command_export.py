@@ -8,7 +8,7 @@ from typing import Any
 
 import onenet
 from onenet import console
-from onenet.calibration.images import (
+from onenet.calibration.samples import (
     LabelledImages,
     Samples,
     default_calibration,

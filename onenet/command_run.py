@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from onenet import console
-from onenet.calibration.images import find_images, read_image
+from onenet.calibration.images import read_image
+from onenet.calibration.samples import find_images
 from onenet.errors import RequestError
 from onenet.files import check_folder
 from onenet.quiet import quiet

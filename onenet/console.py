@@ -137,10 +137,14 @@ def print_exported(exported: Sequence[tuple[ExportedArtifact, Path | None]], qua
 
 
 def checked(artifact: ExportedArtifact) -> str:
+    from onenet.runtimes.coreml import EVALUATOR
+
     if artifact.verification is None:
         return "[yellow]no[/yellow]"
     unanswered = [c.name for c in artifact.verification.checks if c.passed is None and c.name != "bytes"]
-    return f"[yellow]all but {', '.join(unanswered)}[/yellow]" if unanswered else "[green]yes[/green]"
+    if unanswered:
+        return f"[yellow]all but {', '.join(unanswered)}[/yellow]"
+    return "[green]evaluator parity[/green]" if artifact.verification.runtime["name"] == EVALUATOR else "[green]yes[/green]"
 
 
 def print_verification(result: Verification) -> None:

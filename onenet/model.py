@@ -9,8 +9,9 @@ from onenet.spec import ModelSpec, Tiling
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.fx import GraphModule
 
-    from onenet.calibration.scheme import CalibrationRecord
+    from onenet.calibration.record import CalibrationRecord
     from onenet.lowering.rule import RuleResult
 
 
@@ -50,17 +51,19 @@ class Model:
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """The deploy form after int8 calibration: the one place where scales are decided.
+    """The deploy form after quantization: the one place where scales are decided.
 
-    ``reference`` has int8 weights folded in and simulates the integer arithmetic in float32; it is what every int8
+    ``reference`` has int8 weights folded in and simulates the integer arithmetic in float32; it is what every quantized
     artifact is compared with. ``open_form`` is the same program with the float weight behind its own quantize operator, the
     form that the TFLite converter reads.
     """
 
     model: Model
-    reference: nn.Module
-    open_form: nn.Module
+    reference: GraphModule
+    open_form: GraphModule
     record: CalibrationRecord
+    outputs: tuple[tuple[float, int] | None, ...] = ()
+    """Scale and zero point of each output; None where an output is not quantized (labels, w8)."""
 
     @property
     def spec(self) -> ModelSpec:

@@ -52,4 +52,6 @@ def runtime_of(path: Path) -> ModuleType:
         raise RequestError(f"no runtime opens {path.name}: suffix {path.suffix or 'none'!r}; supported: {supported}")
     if not path.exists():
         raise RequestError(f"artifact {path} does not exist")
+    if not (path.is_file() or path.is_dir()):  # a pipe would block for ever
+        raise RequestError(f"artifact {path} is not a regular file")
     return importlib.import_module(f"onenet.runtimes.{RUNTIMES[path.suffix]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.errors import CheckError, RequestError
+from onenet.errors import CheckError
 from onenet.runtimes import open_session, read_manifest
-from onenet.runtimes.session import Session, dequantise, one_line, quantise
-from onenet.spec import TensorSpec
+from onenet.runtimes.session import LONGEST_JSON, Session, dequantise, is_whole, one_line, parse_json, quantise, read_spec
+from onenet.spec import TensorSpec, Tiling
 
 SCHEMA = 1
 """The manifest schema this version reads."""
+COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
 class Artifact:
@@ -27,11 +28,7 @@ class Artifact:
 
     def __init__(self, path: Path, manifest: dict[str, Any], session: Session) -> None:
         self.path, self.manifest, self.session = path, manifest, session
-        try:
-            self.inputs = tuple(TensorSpec.from_dict(t) for t in manifest["inputs"])
-            self.outputs = tuple(TensorSpec.from_dict(t) for t in manifest["outputs"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CheckError(f"the manifest of {path.name} is damaged: {one_line(error)}") from error
+        self.inputs, self.outputs = (tuple(map(read_spec, manifest[kind])) for kind in ("inputs", "outputs"))
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         stored = {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in self.inputs}
@@ -59,18 +56,63 @@ def open_artifact(path: Path, threads: int | None = None, *, exact_int8: bool = 
 
 
 def manifest_of(path: Path) -> dict[str, Any]:
-    """The manifest embedded in an artifact."""
-    if not path.exists():
-        raise RequestError(f"artifact {path} does not exist")
+    """The manifest embedded in an artifact, looked at: what ``check_manifest`` names is what it should be.
+
+    Raises:
+        RequestError: no such file, or a format that is not supported.
+        CheckError: the file carries no onenet manifest, a damaged one, or one of another schema.
+        ToolError: the file cannot be read.
+    """
     manifest = read_manifest(path) or read_sidecar(path)  # tflite-runtime cannot read what is embedded
     if manifest is None:
         raise CheckError(f"{path.name} carries no onenet manifest: it was not exported by onenet, or was rewritten since")
     if manifest.get("schema") != SCHEMA:
-        raise CheckError(f"{path.name} has manifest schema {manifest.get('schema')}; this version reads {SCHEMA}")
+        raise CheckError(f"{path.name} has manifest schema {manifest.get('schema')!r:.100}; this version reads {SCHEMA}")
     missing = [key for key in ("target", "precision", "inputs", "outputs", "golden") if key not in manifest]
     if missing:
         raise CheckError(f"the manifest of {path.name} lacks {', '.join(missing)}; export the artifact again")
+    try:
+        check_manifest(manifest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckError(f"the manifest of {path.name} is damaged: {one_line(error)}; export the artifact again") from error
     return manifest
+
+
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """Everything that is used of a manifest but the golden pair, which ``parity`` reads.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: an entry is of another kind.
+    """
+    for key in ("target", "precision"):
+        if not isinstance(manifest[key], str) or not manifest[key].isprintable():
+            raise ValueError(f"{key} is {manifest[key]!r}")
+    for kind in ("inputs", "outputs"):
+        if not isinstance(manifest[kind], list) or not manifest[kind]:
+            raise ValueError(f"{kind} holds no tensor")
+        if any(-1 in read_spec(tensor).shape for tensor in manifest[kind]):
+            raise ValueError(f"{kind} holds a tensor with an open axis")
+    if not isinstance(manifest.get("source"), dict | None):
+        raise ValueError(f"source is {manifest['source']!r}")
+    for each in manifest.get("classes") or ():
+        if not isinstance(each["name"], str) or not COLOUR.fullmatch(each["colour"]):
+            raise ValueError(f"a class is {each!r}")
+    if manifest.get("tiling") is not None:
+        check_tiling(Tiling.from_dict(manifest["tiling"]))
+
+
+def check_tiling(tiling: Tiling) -> None:
+    """What a manifest says of tiles.
+
+    Raises:
+        TypeError, ValueError: a field is of another kind.
+    """
+    if tiling.refused is not None and not (isinstance(tiling.refused, str) and tiling.refused.isprintable()):
+        raise ValueError(f"tiling is refused with {tiling.refused!r}")
+    pairs = {"halo": [0 if n is None else n for n in tiling.halo], "image_size": list(tiling.image_size or (1, 1))}
+    wrong = [name for name, pair in pairs.items() if len(pair) != 2 or not all(map(is_whole, pair))]
+    if wrong or not is_whole(tiling.patch, 1):
+        raise ValueError(f"tiling has the {(wrong or ['patch'])[0]} {getattr(tiling, (wrong or ['patch'])[0])!r}")
 
 
 def sidecar_of(path: Path) -> Path:
@@ -79,11 +121,17 @@ def sidecar_of(path: Path) -> Path:
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """The manifest beside an artifact; None where there is no such file, or its JSON is no object.
+
+    Raises:
+        CheckError: it cannot be read, or is not JSON.
+    """
     file = sidecar_of(path)
-    if not file.exists():
+    if not file.is_file():
         return None
     try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
-        raise CheckError(f"{file.name} is not JSON: {error}") from error
+        with file.open("rb") as stream:
+            content = parse_json(stream.read(LONGEST_JSON + 1))
+    except (OSError, ValueError) as error:
+        raise CheckError(f"{file.name} is not JSON: {one_line(error)}") from error
     return content if isinstance(content, dict) else None

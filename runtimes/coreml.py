@@ -1,11 +1,12 @@
-"""Core ML packages: read and checked on any machine, run on macOS.
+"""Core ML packages: run by Core ML on macOS, and evaluated operator by operator (``mil``) on any machine.
 
-The package is parsed with the protobuf classes that coremltools ships. What ``check`` proves is structure, not values,
-and not what the Core ML compiler accepts.
+The package is parsed with the protobuf classes that coremltools ships. What ``check`` proves is structure; what the
+evaluator proves is the program's arithmetic. Neither shows what the Core ML compiler accepts.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import struct
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onenet.errors import CheckError, ToolError
+from onenet.runtimes.mil import Program, Watch, enum_name, unsupported
 from onenet.runtimes.session import METADATA, check_feeds, one_line, parse_manifest, require, version_of
 from onenet.spec import TensorSpec
 
@@ -29,30 +31,59 @@ ENTRY = struct.Struct("<IIQQ")
 """Head of a weight's 64-byte entry: sentinel, dtype, bytes, offset of the data."""
 ENTRY_BYTES = 64
 ARRAY_DTYPES = {"FLOAT16": "float16", "FLOAT32": "float32", "DOUBLE": "float64", "INT32": "int32", "INT8": "int8"}
+COLOURS = ("RGB", "BGR", "GRAYSCALE")
+"""Colour spaces of 8 bits a channel."""
 IMAGE_CHANNELS = {"RGB": 3, "BGR": 3, "GRAYSCALE": 1, "GRAYSCALE_FLOAT16": 1}
-ELSEWHERE = "Core ML runs on macOS and iOS only"
+EVALUATOR = "coreml evaluator"
+"""``runtime["name"]`` where the values are the evaluator's, not Core ML's."""
 PROTO = "onenet.runtimes._coreml_proto"
 
 
 class CoreMLPackage:
     """A ``Session`` on an ``.mlpackage`` folder.
 
-    An image input is reported, and fed, as float32 (1, C, H, W) in [0, 1]: Core ML's own form of it is a pixel
-    buffer of 8 bits a channel, into which ``run`` rounds the values.
+    An image input is reported, and fed, as float32 (1, C, H, W) in [0, 1], RGB or grayscale: Core ML's own form of it is
+    a pixel buffer of 8 bits a channel, into which ``run`` rounds the values wherever it computes.
+
+    Args:
+        path: the package.
+        native: compute with Core ML, or with the evaluator. None: with Core ML where it is, on macOS.
+
+    Raises:
+        ToolError: the package cannot be read, or Core ML is asked for where it is not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, native: bool | None = None) -> None:
+        has_core_ml = sys.platform == "darwin"
+        if native and not has_core_ml:
+            raise ToolError(f"{path.name} was to be run by Core ML, which macOS and iOS have; leave native out")
         self.path = path
         self.model = read_model(path)
         self.inputs = tuple(spec_of(feature, "image") for feature in self.model.description.input)
         self.outputs = tuple(spec_of(feature, "logits") for feature in self.model.description.output)
-        self.runs_here = sys.platform == "darwin"
+        self.native = has_core_ml if native is None else native
+        obstacle = "" if self.native else self.obstacle
+        self.runs_here = not obstacle
         self.runtime: dict[str, Any] = {
-            "name": "coreml",
-            "version": version_of("coremltools"),
-            "kernels": "chosen by Core ML" if self.runs_here else ELSEWHERE,
+            "name": "coreml" if self.native else EVALUATOR,
+            "version": version_of("coremltools" if self.native else "onenet"),
+            "kernels": obstacle or ("chosen by Core ML" if self.native else f"numpy, torch {version_of('torch')}"),
         }
         self.predictor: Any = None
+        self.files: dict[Path, NDArray[np.uint8]] = {}
+
+    @functools.cached_property
+    def obstacle(self) -> str:
+        """Why this package cannot be evaluated; empty where it can, or where ``check`` will say that it is damaged."""
+        try:
+            (block,) = main_blocks(self.model, self.path)
+        except CheckError:
+            return "it holds no program to evaluate"
+        found = unsupported(self.model.mlProgram.functions["main"], block)
+        found += [f"images of colour space {each}" for each in sorted(self.colours().values()) if each not in COLOURS]
+        if found:
+            return f"the evaluator does not know {', '.join(found)}; Core ML runs on macOS"
+        return "" if importlib.util.find_spec("torch") else 'the evaluator needs torch; pip install "onenet[export]"'
 
     @property
     def operations(self) -> list[str]:
@@ -77,8 +108,8 @@ class CoreMLPackage:
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         check_feeds(feeds, self.inputs)
-        if not self.runs_here:
-            raise ToolError(f"values of {self.path.name} cannot be checked on this machine: {ELSEWHERE}; use a Mac")
+        if not self.native:
+            return self.evaluate(feeds)
         try:
             return self.predict(feeds)
         except Exception as error:  # the framework's errors arrive as RuntimeError, NSError's text or plain Exception
@@ -87,14 +118,66 @@ class CoreMLPackage:
     def predict(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if self.predictor is None:
             self.predictor = require("coremltools", "export").models.MLModel(str(self.path))
-        images = {f.name for f in self.model.description.input if f.type.WhichOneof("Type") == "imageType"}
+        images = self.colours()
         results = self.predictor.predict({k: to_image(v) if k in images else v for k, v in feeds.items()})
         return {spec.name: np.asarray(results[spec.name], spec.dtype) for spec in self.outputs}
 
+    def evaluate(self, feeds: Mapping[str, NDArray[Any]], watch: Watch | None = None) -> dict[str, NDArray[Any]]:
+        """Evaluate the program on any machine, whatever ``native`` says.
 
-def load(path: Path, threads: int | None, exact_int8: bool) -> CoreMLPackage:
-    del threads, exact_int8  # Core ML decides where and how it computes
-    return CoreMLPackage(path)
+        Args:
+            feeds: as ``run`` takes them; image inputs are rounded to 8 bits as Core ML rounds them.
+            watch: called with an operation's type, one of its outputs' names and the value, for each output of each
+                operation but constants, in the program's order. The names of the operators that come from torch are those
+                of its nodes (``conv2d_3``, ``relu_2``, ``cat``); ``quantize_33`` and the like are the converter's own.
+
+        Raises:
+            RequestError: names, shapes or dtypes of ``feeds`` differ from ``inputs``.
+            CheckError: the package is damaged, or a result is not what the program declares.
+            ToolError: the evaluator does not know all of the program.
+        """
+        check_feeds(feeds, self.inputs)
+        if self.obstacle:
+            raise ToolError(f"{self.path.name} cannot be evaluated: {self.obstacle}")
+        colours = self.colours()
+        stored = {name: to_pixels(each, colours[name]) if name in colours else each for name, each in feeds.items()}
+        results = self.program.run(stored, watch)
+        return {spec.name: results[spec.name] for spec in self.outputs}
+
+    @functools.cached_property
+    def program(self) -> Program:
+        """The main function with its constants, read once; weights stay in their files, mapped into memory.
+
+        Raises:
+            CheckError: it is damaged, or does not have the inputs and outputs that the package describes.
+        """
+        (block,) = main_blocks(self.model, self.path)
+        program = Program(self.model.mlProgram.functions["main"], block, self.read_blob, self.path.name)
+        for kind, described, own in (
+            ("inputs", self.inputs, [each.name for each in program.inputs]),
+            ("outputs", self.outputs, list(program.outputs)),
+        ):
+            names = [each.name for each in described]
+            if sorted(names) != sorted(own):
+                raise CheckError(f"{self.path.name} describes the {kind} {names}; its program has {own}")
+        return program
+
+    def read_blob(self, name: str, offset: int) -> NDArray[np.uint8]:
+        file, start, length = check_blob(self.path, name, offset)
+        if file not in self.files:
+            self.files[file] = np.memmap(file, np.uint8, "r")
+        return np.asarray(self.files[file][start : start + length])
+
+    def colours(self) -> dict[str, str]:
+        """The colour space of each input that is an image."""
+        features = self.model.description.input
+        kinds = {f.name: f.type.imageType for f in features if f.type.WhichOneof("Type") == "imageType"}
+        return {name: enum_name(kind, "colorSpace") for name, kind in kinds.items()}
+
+
+def load(path: Path, threads: int | None, exact_int8: bool, native: bool | None = None) -> CoreMLPackage:
+    del threads, exact_int8  # Core ML decides where and how it computes, and the evaluator computes in float
+    return CoreMLPackage(path, native)
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
@@ -167,12 +250,6 @@ def spec_of(feature: Any, role: Any) -> TensorSpec:
     raise CheckError(f"{feature.name} has the type {kind}; supported: multiArrayType, imageType")
 
 
-def enum_name(message: Any, field: str) -> str:
-    kind = message.DESCRIPTOR.fields_by_name[field].enum_type
-    number = getattr(message, field)
-    return str(kind.values_by_number[number].name) if number in kind.values_by_number else f"unknown {number}"
-
-
 def main_blocks(model: Any, path: Path) -> list[Any]:
     """The main function's block for the operator set that the package was made for."""
     kind = model.WhichOneof("Type")
@@ -197,8 +274,12 @@ def values_of(block: Any) -> Iterator[Any]:
             yield from values_of(inner)
 
 
-def check_blob(package: Path, name: str, offset: int) -> None:
-    """One weight: the file that ``name`` means holds an entry at ``offset`` and all of its data."""
+def check_blob(package: Path, name: str, offset: int) -> tuple[Path, int, int]:
+    """One weight: the file that ``name`` means holds an entry at ``offset`` and all of its data.
+
+    Returns:
+        The file, and where in it the data begin and how many bytes they are.
+    """
     root = (package / ROOT).resolve()
     file = (root / name.removeprefix(REFERENCE)).resolve()
     if not name.startswith(REFERENCE) or root not in file.parents:
@@ -215,6 +296,7 @@ def check_blob(package: Path, name: str, offset: int) -> None:
         raise CheckError(f"{package.name}: weight at {offset} of {file.name} begins {sentinel:#x}, not {SENTINEL:#x}")
     if start + length > size:
         raise CheckError(f"{package.name}: weight at {start} needs {length} bytes, {file.name} ends at {size}")
+    return file, start, length
 
 
 def to_image(values: NDArray[Any]) -> Any:
@@ -223,3 +305,9 @@ def to_image(values: NDArray[Any]) -> Any:
 
     pixels = np.clip(np.rint(values[0] * 255), 0, 255).astype(np.uint8)
     return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+
+
+def to_pixels(values: NDArray[Any], colour: str) -> NDArray[np.float32]:
+    """(1, C, H, W) in [0, 1] as the program takes an image: whole numbers from 0 to 255, in the colour space's order."""
+    pixels: NDArray[np.float32] = np.clip(np.rint(values * 255), 0, 255).astype(np.float32)
+    return pixels[:, ::-1] if colour == "BGR" else pixels

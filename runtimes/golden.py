@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onenet.runtimes.session import STORED, is_real, is_whole
 from onenet.spec import TensorSpec
 
 Array = NDArray[Any]
@@ -52,13 +53,21 @@ def pattern(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def read_input(entry: dict[str, Any], spec: TensorSpec) -> Array:
-    """The full golden input: shape ``spec.shape`` (NCHW for images), float32 in [0, 1] or the spec's integer type."""
-    small = decode(entry)
+    """The full golden input: shape ``spec.shape`` (NCHW for images), float32 in [0, 1] or the spec's integer type.
+
+    Raises:
+        KeyError, TypeError, ValueError: the entry is not what ``make_input`` makes for this input.
+    """
+    small, factor = decode(entry), entry["factor"]
+    if small.dtype != np.uint8 or not is_whole(factor, 1):
+        raise ValueError(f"an input of {small.dtype}, each value {factor!r} times")
+    if spec.layout == "NCHW" and small.shape[2:] != tuple(-(-side // factor) for side in spec.shape[2:]):
+        raise ValueError(f"an input of {small.shape}, each pixel {factor} times, is not {spec.shape}")
     if not spec.dtype.startswith("float"):
         return np.broadcast_to(small, spec.shape).astype(spec.dtype)
     values = small.astype(np.float32) / np.float32(255)
     if spec.layout == "NCHW":
-        values = values.repeat(entry["factor"], 2).repeat(entry["factor"], 3)[:, :, : spec.shape[2], : spec.shape[3]]
+        values = values.repeat(factor, 2).repeat(factor, 3)[:, :, : spec.shape[2], : spec.shape[3]]
     return np.broadcast_to(values, spec.shape).copy()
 
 
@@ -76,10 +85,18 @@ def make_output(name: str, value: Array, channels: bool, quantization: tuple[flo
 
 
 def read_output(entry: dict[str, Any]) -> Array:
-    """The sampled reference values, (pixels, channels)."""
+    """The sampled reference values, (pixels, channels).
+
+    Raises:
+        KeyError, TypeError, ValueError: the entry is not what ``make_output`` makes.
+    """
     sample = decode(entry)
+    if sample.ndim != 2 or not is_whole(entry["stride"], 1):
+        raise ValueError(f"an output of shape {sample.shape}, every {entry['stride']!r}th pixel")
     if "scale" not in entry:
         return sample
+    if not (is_real(entry["scale"]) and entry["scale"] > 0 and is_whole(entry["zero_point"], -(2**31))):
+        raise ValueError(f"an output with the scale {entry['scale']!r} and zero point {entry['zero_point']!r}")
     values: Array = (sample.astype(np.float32) - np.float32(entry["zero_point"])) * np.float32(entry["scale"])
     return values
 
@@ -106,5 +123,11 @@ def encode(array: Array) -> str:
 
 
 def decode(entry: dict[str, Any]) -> Array:
+    """
+    Raises:
+        KeyError, TypeError, ValueError: the entry is damaged.
+    """
+    if entry["dtype"] not in STORED or not all(map(is_whole, entry["shape"])):
+        raise ValueError(f"values of {entry['dtype']!r}, shape {entry['shape']!r}")
     dtype = np.dtype(entry["dtype"]).newbyteorder("<")
     return np.frombuffer(base64.b64decode(entry["data"]), dtype).reshape(entry["shape"])

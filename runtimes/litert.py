@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onenet.errors import ToolError
+from onenet.runtimes.layers import LayerValue
 from onenet.runtimes.session import METADATA, all_cores, check_feeds, one_line, parse_manifest, require, version_of
 from onenet.spec import TensorSpec
 
@@ -29,12 +30,14 @@ class LiteRTSession:
     """A ``Session`` on a TFLite file. Names are the signature's where the file has one, else the tensors' own."""
 
     runs_here = True
+    layer_kernels = "built-in, without XNNPACK"
+    """What computes the values that ``layers`` gives: XNNPACK shows none between its operators."""
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        package, module = import_interpreter()
-        self.path = path
+        package, self.module = import_interpreter()
+        self.path, self.threads = path, threads or all_cores()
         try:
-            self.interpreter = module.Interpreter(model_path=str(path), num_threads=threads or all_cores())
+            self.interpreter = self.module.Interpreter(model_path=str(path), num_threads=self.threads)
             self.interpreter.allocate_tensors()
             self.describe()
         except (ValueError, RuntimeError) as error:
@@ -68,6 +71,31 @@ class LiteRTSession:
             self.interpreter.set_tensor(index, feeds[name])
         self.interpreter.invoke()
         return {name: self.interpreter.get_tensor(index) for name, index in self.output_index.items()}
+
+    def layers(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, LayerValue]:
+        """Every value between the operators by its tensor's name, with axes as the file has them.
+
+        Raises:
+            RequestError: names, shapes or dtypes of ``feeds`` differ from ``inputs``.
+            ToolError: the runtime failed.
+        """
+        check_feeds(feeds, self.inputs)
+        try:
+            interpreter = self.module.Interpreter(
+                model_path=str(self.path),
+                num_threads=self.threads,
+                experimental_op_resolver_type=self.module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_preserve_all_tensors=True,
+            )
+            for name, index in self.input_index.items():
+                interpreter.resize_tensor_input(index, feeds[name].shape)
+            interpreter.allocate_tensors()
+            for name, index in self.input_index.items():
+                interpreter.set_tensor(index, feeds[name])
+            interpreter.invoke()
+            return dict(layer_values(interpreter))
+        except (ValueError, RuntimeError) as error:
+            raise ToolError(f"{self.runtime['name']} failed on {self.path.name}: {one_line(error)}") from error
 
 
 def load(path: Path, threads: int | None, exact_int8: bool) -> LiteRTSession:
@@ -122,6 +150,27 @@ def kernels(interpreter: Any) -> str:
     return f"XNNPACK, {partitions} partition{'s' * (partitions > 1)}" if partitions else "built-in"
 
 
+def layer_values(interpreter: Any) -> Iterator[tuple[str, LayerValue]]:
+    """What each operator gave that depends on the input, by name. A float value that is quantized next: as quantized."""
+    tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
+    computed = {each["index"] for each in interpreter.get_input_details()}
+    for operator in interpreter._get_ops_details():  # there is no other way to their order; tflite-runtime has it as well
+        sources = [index for index in operator["inputs"] if index in computed]
+        if not sources:
+            continue  # float16 weights behind their DEQUANTIZE
+        computed |= set(operator["outputs"])
+        if operator["op_name"] == "DEQUANTIZE":
+            continue
+        for index in operator["outputs"]:
+            names = sources if operator["op_name"] == "QUANTIZE" and is_float(tensors[sources[0]]) else [index]
+            spec = spec_of(tensors[names[0]]["name"], "logits", tensors[index])
+            yield spec.name, LayerValue(interpreter.get_tensor(index), spec.scale, spec.zero_point or 0)
+
+
+def is_float(tensor: dict[str, Any]) -> bool:
+    return np.dtype(tensor["dtype"]).kind == "f"
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The metadata buffer ``onenet``."""
     try:
@@ -137,25 +186,26 @@ def metadata(content: bytes, wanted: bytes) -> bytes | None:
     Read by hand, because tflite-runtime brings no schema. Fields, counted from 0 in the TFLite schema: Model.buffers 4,
     Model.metadata 6, Metadata.name 0, Metadata.buffer 1, Buffer.data 0.
     """
-    model = follow(content, 0)
-    for entry in tables(content, model, 6):
-        if vector(content, entry, 0) == wanted:
-            at = field(content, entry, 1)
-            index = unsigned(content, at) if at else 0
-            return vector(content, tables(content, model, 4)[index], 0)
+    view = memoryview(content)  # whose slices cost nothing: in a damaged file thousands of entries can name all of it
+    model = follow(view, 0)
+    for entry in tables(view, model, 6):
+        if vector(view, entry, 0) == wanted:
+            at = field(view, entry, 1)
+            index = unsigned(view, at) if at else 0
+            return bytes(vector(view, tables(view, model, 4)[index], 0))
     return None
 
 
-def unsigned(content: bytes, at: int) -> int:
+def unsigned(content: memoryview, at: int) -> int:
     return int(struct.unpack_from("<I", content, at)[0])
 
 
-def follow(content: bytes, at: int) -> int:
+def follow(content: memoryview, at: int) -> int:
     """Flatbuffer references are relative to where they stand."""
     return at + unsigned(content, at)
 
 
-def field(content: bytes, table: int, number: int) -> int:
+def field(content: memoryview, table: int, number: int) -> int:
     """Where a table's field lies; 0 if it is left out."""
     vtable = table - int(struct.unpack_from("<i", content, table)[0])
     size, entry = struct.unpack_from("<H", content, vtable)[0], 4 + 2 * number
@@ -163,25 +213,28 @@ def field(content: bytes, table: int, number: int) -> int:
     return table + offset if offset else 0
 
 
-def vector(content: bytes, table: int, number: int) -> bytes:
+def vector(content: memoryview, table: int, number: int) -> memoryview:
     """A field that holds bytes or a string; empty if left out."""
+    start, length = extent(content, table, number, 1)
+    return content[start : start + length]
+
+
+def tables(content: memoryview, table: int, number: int) -> list[int]:
+    """A field that holds tables: where each lies; empty if left out."""
+    start, length = extent(content, table, number, 4)
+    return [follow(content, start + 4 * i) for i in range(length)]
+
+
+def extent(content: memoryview, table: int, number: int, width: int) -> tuple[int, int]:
+    """Where the elements of a field that holds a vector begin, and how many there are; ``width``: bytes of each."""
     at = field(content, table, number)
     if not at:
-        return b""
+        return 0, 0
     start = follow(content, at)
     length = unsigned(content, start)
-    if start + 4 + length > len(content):
-        raise ValueError(f"{length} bytes at {start} reach beyond its end")
-    return content[start + 4 : start + 4 + length]
-
-
-def tables(content: bytes, table: int, number: int) -> list[int]:
-    """A field that holds tables: where each lies; empty if left out."""
-    at = field(content, table, number)
-    if not at:
-        return []
-    start = follow(content, at)
-    return [follow(content, start + 4 + 4 * i) for i in range(unsigned(content, start))]
+    if start + 4 + width * length > len(content):
+        raise ValueError(f"{length} elements at {start} reach beyond its end")
+    return start + 4, length
 
 
 def operators(path: Path) -> list[tuple[str, tuple[str, ...]]]:
@@ -225,7 +278,10 @@ def names_of(enumeration: type) -> dict[int, str]:
 
 
 def read(path: Path) -> bytes:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ToolError(f"{path.name} cannot be read: {error.strerror or error}") from error
     if content[4:8] != IDENTIFIER:
         raise ToolError(f"{path.name} is not a TFLite file: found {content[4:8]!r}, expected {IDENTIFIER!r} at byte 4")
     return content

@@ -5,7 +5,6 @@ A ``.null`` file is JSON: ``{"inputs": [TensorSpec...], "outputs": [TensorSpec..
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onenet.errors import CheckError, ToolError
-from onenet.runtimes.session import METADATA, check_feeds, one_line
-from onenet.spec import TensorSpec
+from onenet.runtimes.session import METADATA, check_feeds, one_line, parse_json, read_spec
 
 
 class NullSession:
@@ -26,15 +24,18 @@ class NullSession:
     def __init__(self, path: Path) -> None:
         content = read(path)
         try:
-            self.inputs = tuple(TensorSpec.from_dict(t) for t in content["inputs"])
-            self.outputs = tuple(TensorSpec.from_dict(t) for t in content["outputs"])
-        except (KeyError, TypeError) as error:
+            self.inputs = tuple(read_spec(t) for t in content["inputs"])
+            self.outputs = tuple(read_spec(t) for t in content["outputs"])
+        except (KeyError, TypeError, ValueError) as error:
             raise ToolError(f"{path.name} does not describe inputs and outputs: {one_line(error)}") from error
         self.runtime: dict[str, Any] = {"name": "null", "version": "1", "kernels": "zeros"}
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         check_feeds(feeds, self.inputs)
-        return {t.name: np.zeros([abs(n) for n in t.shape], t.dtype) for t in self.outputs}
+        try:
+            return {t.name: np.zeros([abs(n) for n in t.shape], t.dtype) for t in self.outputs}
+        except (MemoryError, ValueError) as error:
+            raise ToolError(f"null failed: {one_line(error)}") from error
 
 
 def load(path: Path, threads: int | None, exact_int8: bool) -> NullSession:
@@ -52,7 +53,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 def read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ToolError(f"{path.name} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import mmap
 import os
 import platform
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from onenet.errors import CheckError, ToolError
+from onenet.runtimes.layers import LayerValue
 from onenet.runtimes.session import METADATA, all_cores, check_feeds, one_line, parse_manifest, require
 from onenet.spec import TensorSpec
 
@@ -20,6 +22,8 @@ DTYPES = {"float": "float32", "double": "float64"}
 QUANTIZED = (b"uantizeLinear", b"QLinear", b"MatMulInteger", b"ConvInteger")
 """Parts of operator names that only a quantized graph holds."""
 ERRORS_ONLY = 3
+FIXED = {1: 8, 5: 4}
+"""Protobuf wire type -> bytes of a number of fixed size."""
 
 
 class OnnxSession:
@@ -34,14 +38,14 @@ class OnnxSession:
 
     def __init__(self, path: Path, threads: int | None = None, *, exact_int8: bool = False) -> None:
         ort = import_onnxruntime()
-        options = ort.SessionOptions()
-        options.log_severity_level = ERRORS_ONLY
-        options.intra_op_num_threads = threads or all_cores()
-        options.inter_op_num_threads = 1
+        self.options = ort.SessionOptions()
+        self.options.log_severity_level = ERRORS_ONLY
+        self.options.intra_op_num_threads = threads or all_cores()
+        self.options.inter_op_num_threads = 1
         if exact_int8:
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
+            self.options.add_session_config_entry("session.disable_quant_qdq", "1")
         self.path = path
-        self.session = make_session(ort, path, options)
+        self.session = make_session(ort, path, self.options)
         scales = declared_scales(manifest_in(self.session, path), path.name)
         try:
             self.inputs = tuple(spec_of(node, "image", scales) for node in self.session.get_inputs())
@@ -63,6 +67,59 @@ class OnnxSession:
             raise ToolError(f"onnxruntime failed on {self.path.name}: {one_line(error)}") from error
         return dict(zip(names, results, strict=True))
 
+    def layers(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, LayerValue]:
+        """Every value between the operators by name, a quantized one as it is stored. Needs the onnx package.
+
+        Computed by a copy of the model that gives them as outputs, in the same kernels: what is quantized leaves behind its
+        QuantizeLinear, so that the operators around it are fused as before.
+
+        Raises:
+            RequestError: names, shapes or dtypes of ``feeds`` differ from ``inputs``.
+            ToolError: onnx is missing, or the runtime failed.
+        """
+        check_feeds(feeds, self.inputs)
+        onnx = require("onnx", "export")
+        model = onnx.load(self.path)
+        found = watched(onnx, model.graph)
+        given = {each.name for each in model.graph.output}
+        wanted = dict.fromkeys(tensor for tensor, *_ in found.values())
+        model.graph.output.extend(onnx.ValueInfoProto(name=each) for each in wanted if each not in given)
+        try:
+            session = import_onnxruntime().InferenceSession(
+                model.SerializeToString(), self.options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            results = dict(zip(wanted, session.run(list(wanted), dict(feeds)), strict=True))
+        except Exception as error:  # its errors share no base class below Exception
+            raise ToolError(f"onnxruntime failed on {self.path.name}: {one_line(error)}") from error
+        return {name: LayerValue(results[tensor], *quantization) for name, (tensor, *quantization) in found.items()}
+
+
+Watched = tuple[str, float | None, int]
+"""A tensor, its scale and zero point."""
+
+
+def watched(onnx: Any, graph: Any) -> dict[str, Watched]:
+    """Operator's result -> the tensor to look at for it: it, or what is quantized from it."""
+    constants = {each.name: each for each in graph.initializer}
+    readers = Counter((name, node.op_type) for node in graph.node for name in node.input)
+    alone = Counter(name for node in graph.node for name in node.input)
+    fixed, found = {*constants, ""}, dict[str, Watched]()
+    scales: dict[str, tuple[float, int]] = {}
+    for node in graph.node:
+        result = node.output[0]
+        if all(name in fixed for name in node.input):
+            fixed |= set(node.output)
+        elif node.op_type == "QuantizeLinear":
+            scale, zero_point = (onnx.numpy_helper.to_array(constants[name]).item() for name in node.input[1:3])
+            scales[result] = (float(scale), int(zero_point))
+            found[node.input[0]] = (result, *scales[result])
+        elif node.op_type == "Clip" and node.input[0] in scales:  # a ReLU on integers, named after the one that it replaced
+            scales[result] = scales[node.input[0]]
+            found[node.name.removeprefix("node_").removesuffix("_integer")] = (result, *scales[result])
+        elif node.op_type != "DequantizeLinear" and not (readers[result, "Relu"] and alone[result] == 1):
+            found.setdefault(result, (result, None, 0))
+    return found
+
 
 def load(path: Path, threads: int | None, exact_int8: bool) -> OnnxSession:
     return OnnxSession(path, threads, exact_int8=exact_int8)
@@ -70,11 +127,58 @@ def load(path: Path, threads: int | None, exact_int8: bool) -> OnnxSession:
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The entry ``onenet`` of the model's ``metadata_props``."""
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # nothing will be run
-    return manifest_in(make_session(ort, path, options), path)
+    try:
+        data = metadata(memoryview(path.read_bytes()), METADATA.encode())
+    except (OSError, ValueError) as error:
+        raise ToolError(f"{path.name} is not an ONNX file: {one_line(error)}") from error
+    return None if data is None else parse_manifest(data, path.name)
+
+
+def metadata(content: memoryview, wanted: bytes) -> bytes | None:
+    """A named value of ``metadata_props``.
+
+    Read by hand: a device has no onnx package, and onnxruntime would build the graph first. Field numbers of onnx.proto:
+    ModelProto.graph 7, ModelProto.metadata_props 14, StringStringEntryProto.key 1 and value 2.
+
+    Raises:
+        ValueError: the file is no ModelProto with a graph.
+    """
+    found, has_graph = None, False
+    for number, value in fields(content):
+        has_graph = has_graph or number == 7
+        entry = dict(fields(value)) if number == 14 else {}
+        if entry.get(1) == wanted:
+            found = bytes(entry.get(2, b""))
+    if not has_graph:
+        raise ValueError("it holds no graph")
+    return found
+
+
+def fields(content: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of a protobuf message's fields that have a length; numbers are skipped."""
+    at = 0
+    while at < len(content):
+        tag, at = varint(content, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            _, at = varint(content, at)
+            continue
+        length, at = varint(content, at) if wire == 2 else (FIXED.get(wire, -1), at)
+        if length < 0 or at + length > len(content):
+            raise ValueError(f"field {number} at byte {at} is damaged")
+        if wire == 2:
+            yield number, content[at : at + length]
+        at += length
+
+
+def varint(content: memoryview, at: int) -> tuple[int, int]:
+    """A protobuf integer of up to 10 bytes, and where it ends."""
+    value = 0
+    for i, byte in enumerate(content[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            return value, at + i + 1
+    raise ValueError(f"the number at byte {at} has no end")
 
 
 def has_vnni() -> bool | None:

@@ -5,7 +5,7 @@ Every tolerance of the project is in ``TOLERANCES``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from onenet.errors import CheckError
 from onenet.files import sha256_of
-from onenet.runtimes import golden, metrics
-from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar
+from onenet.runtimes import golden, metrics, runtime_of
+from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar, sidecar_of
+from onenet.runtimes.coreml import EVALUATOR
 from onenet.runtimes.session import one_line
 from onenet.spec import TensorSpec
 
@@ -43,9 +44,13 @@ TOLERANCES: dict[str, Tolerance] = {
     "fp16": Tolerance(sqnr_db=50.0),
     # Kernels round differently: XNNPACK and the reference kernels differ by one step in about 3 % of values.
     "int8": Tolerance(mean_steps=1.0, agreement=0.99),
+    # Against the same int8 weights in float arithmetic.
+    "w8": Tolerance(relative=1e-5),
 }
 
 
+NOT_OPENED = {"name": "not opened", "version": "", "kernels": ""}
+"""Stands for the runtime of a file that failed before one was needed."""
 UNTRAINED_AGREEMENT = 0.9
 """Share of equal labels asked of random weights in int8: 0.7 steps of rounding measured 1.6 % of other labels there."""
 
@@ -80,12 +85,31 @@ class Verification:
 def verify(path: Path | str, threads: int | None = None) -> Verification:
     """Check an artifact alone: its bytes, names, shapes and golden pair. Needs its runtime, not torch.
 
+    A file that is not the one which the manifest beside it describes is not opened. A file with no manifest beside it is
+    opened in a process of its own, so that a damaged one cannot take this process with it.
+
     Raises:
         RequestError: no such artifact, or not a format that onenet writes.
         CheckError: it carries no manifest to check it against.
-        ToolError: the runtime is missing or cannot load it.
+        ToolError: the runtime is missing, cannot load it, or does not survive it.
     """
+    from onenet.runtimes import isolated
+
     path = Path(path)
+    runtime_of(path)
+    check = check_bytes(path)
+    if check.passed is False:
+        beside = read_sidecar(path) or {}
+        return Verification(path.name, str(beside.get("target")), str(beside.get("precision")), NOT_OPENED, (check,))
+    return verify_here(path, threads) if check.passed else isolated.verify(path, threads)
+
+
+def verify_here(path: Path, threads: int | None = None) -> Verification:
+    """``verify`` of a file that may be trusted not to harm this process, such as one's own.
+
+    Raises:
+        RequestError, CheckError, ToolError: as ``verify``.
+    """
     manifest = manifest_of(path)
     if manifest["precision"] not in TOLERANCES:
         raise CheckError(f"{path.name} has precision {manifest['precision']!r}; this version checks {', '.join(TOLERANCES)}")
@@ -102,11 +126,15 @@ def check_bytes(path: Path) -> Check:
     sidecar = read_sidecar(path)
     described = (sidecar or {}).get("artifact")
     expected = described.get("sha256") if isinstance(described, dict) else None
-    if expected is None:
+    if not isinstance(expected, str):
         return Check("bytes", None, "no manifest beside the artifact: nothing to compare its SHA-256 with")
     found = sha256_of(path)
-    same = found == expected
-    return Check("bytes", same, f"SHA-256 {found[:12]}" + ("" if same else f", {expected[:12]} expected"))
+    if found == expected:
+        return Check("bytes", True, f"SHA-256 {found[:12]}")
+    detail = (
+        f"SHA-256 {found[:12]}, {expected[:12]!a} expected: not the file that {sidecar_of(path).name} describes, so it was not "
+    )
+    return Check("bytes", False, detail + "opened; copy or export both again")
 
 
 def check_structure(artifact: Artifact) -> list[Check]:
@@ -147,6 +175,8 @@ def check_values_here(artifact: Artifact) -> list[Check]:
     if not artifact.session.runs_here:
         return [Check("values", None, f"unchecked: {artifact.session.runtime['kernels']}")]
     checks = check_values(artifact)
+    if artifact.session.runtime["name"] == EVALUATOR:
+        return [replace(check, detail=f"{check.detail} (evaluator parity)") for check in checks]
     if any(check.passed is False for check in checks) and may_saturate(artifact):
         return explain_saturation(artifact, checks)
     return checks
@@ -240,22 +270,38 @@ def explain_saturation(artifact: Artifact, native: list[Check]) -> list[Check]:
 
 @dataclass(frozen=True)
 class Quality:
-    """An artifact against the float model on images. mIoU is None where there are no masks."""
+    """An artifact against the float model on images. What needs masks is None where there are none.
+
+    ``miou``, ``dice`` and ``map50`` are means over the classes: IoU and Dice over all pixels of the set, and
+    ``metrics.AveragePrecision``.
+    """
 
     images: int
     sqnr_db: float | None
     label_agreement: float | None
     miou_float: float | None = None
     miou: float | None = None
+    dice_float: float | None = None
+    dice: float | None = None
+    map50_float: float | None = None
+    map50: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        # JSON has no infinity, which is the SQNR of equal outputs.
-        return {k: round(min(max(v, -999.0), 999.0), 6) if isinstance(v, float) else v for k, v in asdict(self).items()}
+        # JSON has no infinity, which is the SQNR of equal outputs, and no NaN, which is that of an output that overflows.
+        values = {k: None if v != v else v for k, v in asdict(self).items()}
+        return {k: round(min(max(v, -999.0), 999.0), 6) if isinstance(v, float) else v for k, v in values.items()}
 
 
 def labels_of(value: Array, role: str) -> Array:
     """Class indices (N, H, W) of an output: as they are, or the largest channel."""
     return value.astype(np.int64) if role == "labels" else value.argmax(1)
+
+
+def confidence_of(value: Array, role: str) -> Array | None:
+    """(N, H, W) probability of each label of ``labels_of``; None where the output holds labels only."""
+    if role == "labels":
+        return None
+    return metrics.confidence_of(value) if role == "logits" else value.max(1)
 
 
 def run_all(run: Callable[[Array], Array], images: Array, batch: int) -> Array:
@@ -269,12 +315,21 @@ def run_all(run: Callable[[Array], Array], images: Array, batch: int) -> Array:
 
 
 def quality(role: str, reference: Array, found: Array, truth: Array | None, classes: int) -> Quality:
-    """Compare outputs on images: SQNR over all values, label agreement over all pixels, mIoU over all pixels."""
+    """Compare outputs (N, K, H, W), or labels (N, H, W), on images; with ``truth`` (N, H, W), score both against the masks."""
     sqnr = None if role == "labels" else metrics.sqnr_db(reference, found)
     if role not in ("logits", "probabilities", "labels"):
         return Quality(len(reference), sqnr, None)
-    a, b = labels_of(reference, role), labels_of(found, role)
-    scores: Sequence[float | None] = (None, None)
-    if truth is not None:
-        scores = [metrics.mean_iou(metrics.confusion(truth, labels, classes)) for labels in (a, b)]
-    return Quality(len(reference), sqnr, metrics.label_agreement(a, b), *scores)
+    agreement = metrics.label_agreement(labels_of(reference, role), labels_of(found, role))
+    if truth is None:
+        return Quality(len(reference), sqnr, agreement)
+    own, other = (scores(role, value, truth, classes) for value in (reference, found))
+    pairs = {f"{name}_float": value for name, value in own.items()} | other
+    return Quality(len(reference), sqnr, agreement, **pairs)
+
+
+def scores(role: str, value: Array, truth: Array, classes: int) -> dict[str, float]:
+    """``miou``, ``dice`` and ``map50`` of an output against masks (N, H, W)."""
+    labels = labels_of(value, role)
+    table, precision = metrics.confusion(truth, labels, classes), metrics.AveragePrecision(classes)
+    precision.add(truth, labels, confidence_of(value, role))
+    return {"miou": metrics.mean_iou(table), "dice": metrics.mean_dice(table), "map50": precision.mean()}

@@ -7,18 +7,23 @@ import json
 import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onenet.errors import CheckError, RequestError, ToolError
-from onenet.spec import TensorSpec
+from onenet.spec import Layout, Role, TensorSpec
 
 Array = NDArray[Any]
 
 METADATA = "onenet"
 """The key that the manifest has in every artifact's own metadata."""
+STORED = ("float16", "float32", "float64", "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+"""Types that a tensor can be stored in."""
+MOST_AXES = 8
+LONGEST_JSON = 16 << 20
+"""Bytes. A manifest has some 20 kB; parsed, JSON takes up to 25 times its length in memory."""
 
 
 class Session(Protocol):
@@ -95,6 +100,20 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "x".join("?" if n < 0 else str(n) for n in shape) or "scalar"
 
 
+def parse_json(text: str | bytes) -> Any:
+    """JSON from a file that anybody may have written.
+
+    Raises:
+        ValueError: it is not JSON, is nested more deeply than Python's parser goes, or is longer than LONGEST_JSON.
+    """
+    if len(text) > LONGEST_JSON:
+        raise ValueError(f"{len(text)} bytes; the longest that is read is {LONGEST_JSON}")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def parse_manifest(text: str | bytes, where: str) -> dict[str, Any]:
     """The manifest found in ``where``.
 
@@ -102,12 +121,48 @@ def parse_manifest(text: str | bytes, where: str) -> dict[str, Any]:
         CheckError: it is not a JSON object, so something rewrote the artifact.
     """
     try:
-        manifest = json.loads(text)
+        manifest = parse_json(text)
     except ValueError as error:
-        raise CheckError(f"the manifest inside {where} is not JSON ({error}); export the artifact again") from error
+        raise CheckError(f"the manifest inside {where} is not JSON ({one_line(error)}); export the artifact again") from error
     if not isinstance(manifest, dict):
         raise CheckError(f"the manifest inside {where} is a JSON {type(manifest).__name__}, not an object")
     return manifest
+
+
+def read_spec(data: Any) -> TensorSpec:
+    """A tensor of a manifest; -1 is an axis left open.
+
+    Raises:
+        ValueError: a field is missing, unknown or of another kind; says which.
+    """
+    try:
+        spec = TensorSpec.from_dict(data)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a tensor: {one_line(error)}") from error
+    right = {
+        "name": isinstance(spec.name, str) and spec.name.isprintable(),
+        "role": spec.role in get_args(Role),
+        "shape": all(is_whole(n, -1) for n in spec.shape) and len(spec.shape) <= MOST_AXES,
+        "layout": spec.layout in get_args(Layout) and (spec.layout == "other" or len(spec.shape) == 4),
+        "dtype": spec.dtype in STORED,
+        "value_range": spec.value_range is None or (len(spec.value_range) == 2 and all(map(is_real, spec.value_range))),
+        "scale": spec.scale is None or (is_real(spec.scale) and spec.scale > 0 and "int" in str(spec.dtype)),
+        "zero_point": spec.zero_point is None or is_whole(spec.zero_point, -(2**31)),
+    }
+    wrong = [name for name, good in right.items() if not good]
+    if wrong:
+        raise ValueError(f"a tensor has the {wrong[0]} {getattr(spec, wrong[0])!r}")
+    return spec
+
+
+def is_whole(value: Any, least: int = 0) -> bool:
+    """Whether it is an integer from ``least`` to 2³¹ - 1; Python's bools are not."""
+    return type(value) is int and least <= value < 2**31
+
+
+def is_real(value: Any) -> bool:
+    """Whether it is a number that float32 holds."""
+    return type(value) in (int, float) and (value == 0 or 1e-37 < abs(value) < 1e38)
 
 
 def require(module: str, extra: str = "runtime") -> Any:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import onenet
-from onenet.calibration.images import (
+from onenet.calibration.samples import (
     LabelledImages,
     Samples,
     default_calibration,

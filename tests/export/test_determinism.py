@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from onenet.calibration.images import default_calibration
+from onenet.calibration.samples import default_calibration
 from onenet.files import sha256_of
 from onenet.runtimes.artifact import manifest_of
 

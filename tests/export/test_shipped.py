@@ -7,7 +7,7 @@ import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from onenet.calibration.images import LabelledImages
+from onenet.calibration.samples import LabelledImages
 from onenet.export.export import ExportedArtifact, float_outputs
 from onenet.export.pairs import PAIRS
 from onenet.runtimes import open_session, read_manifest

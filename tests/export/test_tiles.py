@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import onenet
-from onenet.calibration.images import default_calibration, default_evaluation, load_labelled, load_samples
+from onenet.calibration.samples import default_calibration, default_evaluation, load_labelled, load_samples
 from onenet.cli import app
 from onenet.errors import RequestError
 from onenet.export.export import ExportedArtifact

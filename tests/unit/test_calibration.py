@@ -14,7 +14,8 @@ from torch.fx import GraphModule, Node
 
 import onenet
 from onenet.calibration.calibrate import ESTIMATOR
-from onenet.calibration.images import PREPROCESSING, Samples
+from onenet.calibration.images import PREPROCESSING
+from onenet.calibration.samples import Samples
 from onenet.calibration.scheme import EPSILON, SAME_SCALE, float_operators
 from onenet.errors import RequestError
 from onenet.model import Model, QuantizedModel
@@ -73,7 +74,7 @@ def scale_of(node: Node) -> tuple[float, int]:
 def test_everything_computes_in_int8(variant: str, kernel: int | None) -> None:
     model = quantized(variant, kernel)
     assert float_ones(model) == []
-    assert model.record.outputs[0] is not None
+    assert model.outputs[0] is not None
     assert all(site["scale"] >= EPSILON and -128 <= site["zero_point"] <= 127 for site in model.record.sites.values())
 
 
@@ -95,7 +96,7 @@ def test_the_two_forms_are_one_program(variant: str, kernel: int | None) -> None
 @pytest.mark.parametrize("variant", ["e", "ed"])
 def test_outputs_lie_on_the_grid_of_their_scale(variant: str) -> None:
     model = quantized(variant, None)
-    (quantization,) = model.record.outputs
+    (quantization,) = model.outputs
     assert quantization is not None
     steps = of(model.reference, images(2)) / np.float32(quantization[0])
     assert np.abs(steps - np.rint(steps)).max() < 1e-3
@@ -148,13 +149,13 @@ def test_softmax_and_sigmoid_have_the_specification_s_scale() -> None:
     for layer in (nn.Softmax(1), nn.Sigmoid()):
         module = nn.Sequential(nn.Conv2d(3, 4, 1), layer)
         model = onenet.calibrate(onenet.lower(build(module, input_size=SIZE)), list(images(2)))
-        assert model.record.outputs == ((1 / 256, -128),)
+        assert model.outputs == ((1 / 256, -128),)
 
 
 def test_labels_have_no_scale() -> None:
     model = onenet.lower(build(nn.Conv2d(3, 4, 1), input_size=SIZE, output="labels"))
     found = onenet.calibrate(model, list(images(2)))
-    assert found.record.outputs == (None,)
+    assert found.outputs == (None,)
     assert of(found.reference, images(1)).dtype == np.int32
 
 
@@ -172,7 +173,7 @@ class Outside(nn.Module):
 def test_operators_outside_the_scheme_are_listed() -> None:
     model = onenet.calibrate(onenet.lower(build(Outside(), input_size=SIZE)), list(images(2)))
     assert float_ones(model) == ["aten.erf", "aten.silu"]
-    assert model.record.outputs == (None,)
+    assert model.outputs == (None,)
 
 
 # --- what decides it ----------------------------------------------------
@@ -182,7 +183,7 @@ def test_the_order_of_the_images_does_not_matter() -> None:
     one = quantized("ed", None)
     two = onenet.calibrate(lowered("ed", None), list(images()[[3, 7, 0, 5, 1, 6, 2, 4]]))
     assert one.record.sites == two.record.sites
-    assert one.record.outputs == two.record.outputs
+    assert one.outputs == two.record.outputs
     assert one.record.id == two.record.id
     assert np.array_equal(of(one.reference, images()), of(two.reference, images()))
 

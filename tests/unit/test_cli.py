@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 import onenet
 from onenet import command_export, console
-from onenet.calibration.images import default_calibration
+from onenet.calibration.samples import default_calibration
 from onenet.cli import app
 from onenet.models import REGISTRY
 from onenet.runtimes.parity import Check, Verification

@@ -16,7 +16,7 @@ from onenet.cli import app
 from onenet.errors import CheckError, RequestError, ToolError
 from onenet.export.pairs import PRECISIONS
 from onenet.files import sha256_of
-from onenet.runtimes import golden
+from onenet.runtimes import golden, metrics
 from onenet.runtimes.artifact import SCHEMA, sidecar_of
 from onenet.runtimes.parity import TOLERANCES, Check, Quality, compare, labels_of, quality, run_all, verify
 from onenet.spec import TensorSpec
@@ -134,6 +134,39 @@ def test_quality_counts_all_pixels_and_all_values() -> None:
     assert result.sqnr_db == pytest.approx(10 * np.log10((32 + 16 * 4) / 9))
     assert result.miou_float == 1.0
     assert result.miou == pytest.approx((15 / 16 + 16 / 17) / 2)
+    assert result.dice_float == 1.0
+    assert result.dice == pytest.approx((30 / 31 + 32 / 33) / 2)
+    assert (result.map50_float, result.map50) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("role", ["logits", "probabilities", "labels"])
+def test_quality_against_masks_is_the_same_for_every_kind_of_output(role: str) -> None:
+    rng = np.random.default_rng(0)
+    reference, found = (rng.normal(0, 2, (6, 3, 8, 8)).astype(np.float32) for _ in range(2))
+    truth = np.where(rng.random((6, 8, 8)) < 0.8, reference.argmax(1), 0).astype(np.uint8)
+    of = {"logits": lambda v: v, "probabilities": lambda v: softmax(v), "labels": lambda v: v.argmax(1).astype(np.int32)}[role]
+    result = quality(role, of(reference), of(found), truth, 3)
+    table = metrics.confusion(truth, found.argmax(1), 3)
+    assert (result.miou, result.dice) == (metrics.mean_iou(table), metrics.mean_dice(table))
+    precision = metrics.AveragePrecision(3)
+    precision.add(truth, reference.argmax(1), None if role == "labels" else softmax(reference).max(1))
+    assert result.map50_float == pytest.approx(precision.mean())
+    assert result.map50 is not None and result.map50 < result.map50_float
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    powers = np.exp(values - values.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def test_quality_of_an_output_that_overflows_is_valid_json() -> None:
+    reference = np.ones((1, 2, 2, 2), np.float32)
+    found = reference.copy()
+    found[0, 1, 0, 0] = np.nan
+    result = quality("logits", reference, found, np.zeros((1, 2, 2), np.uint8), 2)
+    document = json.loads(json.dumps(result.as_dict(), allow_nan=False))
+    assert document["sqnr_db"] is None
+    assert document["label_agreement"] == 0.75
 
 
 def test_quality_of_labels_and_of_other_outputs() -> None:

@@ -1,0 +1,302 @@
+"""An artifact layer by layer beside the network that it was made of.
+
+The reference is the module that the converter read, run operator by operator: once on the image, and once with each layer's
+value replaced by the artifact's own before the next one is computed (see ``onenet.runtimes.layers``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.fx import GraphModule, Interpreter, Node
+
+from onenet.errors import OneNetError, ToolError
+from onenet.export.job import Job, as_list
+from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, aten
+from onenet.quiet import quiet
+from onenet.runtimes import golden
+from onenet.runtimes.artifact import Artifact, open_artifact, to_stored
+from onenet.runtimes.layers import (
+    TOLERANCES,
+    Difference,
+    Layer,
+    LayerValue,
+    Profile,
+    aligned,
+    describe,
+    difference,
+    judge,
+    program_layers,
+)
+from onenet.runtimes.metrics import sqnr_db
+from onenet.runtimes.parity import may_saturate
+from onenet.runtimes.session import Array, quantise
+
+Floats = NDArray[np.float32]
+RELU = (aten.relu.default, aten.relu_.default)
+QUANTIZERS = (QUANTIZE, DEQUANTIZE, QUANTIZE_CHANNELS, DEQUANTIZE_CHANNELS)
+
+
+def named_program(job: Job) -> ExportedProgram:
+    """What the job's converter reads, every operator under the name that it has in the artifact.
+
+    Converters export what they read once more, and name operators after it in graph order. So does this.
+    """
+    return torch.export.export(job.arranged.module, job.model.example(), strict=False)
+
+
+def named_module(program: ExportedProgram) -> GraphModule:
+    """A program as a module whose operators can be run one by one."""
+    module = program.module(check_guards=False)
+    return GraphModule(module, module.graph).eval()  # an exported module refuses train() and eval()
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a layer's value is in a module."""
+
+    operators: tuple[str, ...]
+    """The operator, and the ReLU behind it."""
+    node: Node
+    """Holds the value: the last of them, or the quantize operator behind it."""
+    outputs: tuple[str, ...] = ()
+    """Outputs of the model that hold the value under names of their own."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What an artifact may call the value. Where it lacks the ReLU, the operator's own value is what counts."""
+        return (*self.outputs, *reversed(self.operators))
+
+    @property
+    def quantization(self) -> tuple[float, int] | None:
+        if self.node.target is not QUANTIZE:
+            return None
+        _, scale, zero_point, *_ = self.node.args
+        return float(scale), int(zero_point)  # type: ignore[arg-type]  # numbers
+
+    def floats(self, value: Tensor) -> Floats:
+        return LayerValue(value.numpy(), *(self.quantization or ())).floats()
+
+    def stored(self, floats: Floats) -> Tensor:
+        """The other way round: what the module computes with where the layer's value is ``floats``."""
+        value = torch.from_numpy(floats)
+        result: Tensor = self.node.target(value, *self.node.args[1:]) if self.quantization else value  # type: ignore[operator]
+        return result
+
+
+def sites_of(module: GraphModule, job: Job) -> dict[Node, Site]:
+    """Every layer of the job's module in graph order, by the node that holds its value."""
+    variable = depends_on_input(module)
+    found: dict[Node, Site] = {}
+    for node in module.graph.nodes:
+        if node in variable and is_operator(node) and (node.target in RELU or not only_user(node, RELU)):
+            quantize = only_user(node, (QUANTIZE,))
+            found[quantize or node] = Site(fused(node), quantize or node)
+    (results,) = next(node for node in module.graph.nodes if node.op == "output").args
+    for spec, result in zip(job.model.spec.outputs, as_list(results), strict=True):
+        source = result.all_input_nodes[0] if result.target is DEQUANTIZE else result
+        if source in found:
+            found[source] = dataclasses.replace(found[source], outputs=(*found[source].outputs, spec.name))
+    return found
+
+
+def depends_on_input(module: GraphModule) -> set[Node]:
+    found: set[Node] = set()
+    for node in module.graph.nodes:
+        if node.op == "placeholder" or any(each in found for each in node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def is_operator(node: Node) -> bool:
+    """Computes one float tensor, and does not only quantize it."""
+    value = node.meta.get("val")
+    computes = node.op == "call_function" and node.target not in (*QUANTIZERS, operator.getitem)
+    return computes and isinstance(value, Tensor) and value.is_floating_point()
+
+
+def fused(node: Node) -> tuple[str, ...]:
+    """The operators of the layer that ends with ``node``: it, or with a ReLU what only that reads, too."""
+    before = node.all_input_nodes[0]
+    alone = node.target not in RELU or before.target in RELU or not is_operator(before) or len(before.users) > 1
+    return (node.name,) if alone else (before.name, node.name)
+
+
+def only_user(node: Node, targets: tuple[Any, ...]) -> Node | None:
+    user = next(iter(node.users)) if len(node.users) == 1 else None
+    return user if user is not None and user.target in targets else None
+
+
+class Watched(Interpreter):
+    """Runs a module and shows ``visit`` the value of each layer; what that returns takes the value's place.
+
+    ``unrounded`` layers hand on what they compute without quantizing it.
+    """
+
+    def __init__(
+        self,
+        module: GraphModule,
+        sites: Mapping[Node, Site],
+        visit: Callable[[Site, Floats], Floats | None],
+        unrounded: Collection[Node] = (),
+    ) -> None:
+        super().__init__(module, garbage_collect_values=not unrounded)
+        self.sites, self.visit, self.unrounded = sites, visit, unrounded
+
+    def run_node(self, n: Node) -> Any:
+        if n.target is DEQUANTIZE and n.args[0] in self.unrounded:
+            return self.env[n.all_input_nodes[0].all_input_nodes[0]]
+        value = super().run_node(n)
+        if n not in self.sites:
+            return value
+        replacement = self.visit(self.sites[n], self.sites[n].floats(value))
+        return value if replacement is None else self.sites[n].stored(replacement)
+
+
+class Comparison:
+    """An artifact's values, and what is found while the reference runs beside them."""
+
+    def __init__(self, values: Mapping[str, LayerValue], floats: Mapping[tuple[str, ...], Floats]) -> None:
+        self.values, self.floats = values, floats
+        self.piled_up: dict[Site, tuple[Difference, float | None, float | None]] = {}
+        self.alone: dict[Site, Difference] = {}
+
+    def own(self, site: Site, reference: Floats) -> Floats | None:
+        """The artifact's value of a layer, as the reference has it: in its order of axes, and quantized where it is."""
+        value = next((self.values[name] for name in site.names if name in self.values), None)
+        like = None if value is None else aligned(value.floats(), reference)
+        if like is None or value is None or site.quantization is None or value.scale is not None:
+            return like
+        return site.floats(site.stored(like))
+
+    def on_the_image(self, site: Site, reference: Floats) -> None:
+        own = self.own(site, reference)
+        if own is None:
+            return
+        truth = self.floats.get(site.operators)
+        known = truth is not None and truth.shape == own.shape  # int8 and float may be arranged differently
+        decibels = [sqnr_db(truth, each) if known else None for each in (own, reference)]  # type: ignore[arg-type]  # known
+        self.piled_up[site] = (difference(reference, own, step_of(site)), decibels[0], decibels[1])
+
+    def on_its_own_inputs(self, site: Site, reference: Floats) -> Floats | None:
+        own = self.own(site, reference)
+        if own is not None:
+            self.alone[site] = difference(reference, own, step_of(site))
+        return own
+
+
+def step_of(site: Site) -> float | None:
+    return site.quantization[0] if site.quantization else None
+
+
+def profile(job: Job, path: Path) -> Profile:
+    """Compare every layer of the job's artifact with its reference, on the image of its golden pair.
+
+    Raises:
+        CheckError: the artifact is damaged.
+        ToolError: its runtime is missing, fails, or cannot show what is between the layers.
+    """
+    artifact = open_exact(path)
+    feeds = {s.name: golden.read_input(e, s.canonical()) for e, s in zip(golden_inputs(artifact), artifact.inputs, strict=True)}
+    inputs = [torch.from_numpy(feeds[spec.name]) for spec in job.model.spec.inputs]
+    with quiet():
+        program = named_program(job)
+        module = named_module(program)
+        values = renamed(artifact_values(artifact, feeds), artifact_names(job, program))
+        sites = sites_of(module, job)
+        found = Comparison(values, float_values(job, inputs))
+        with torch.no_grad():
+            Watched(module, sites, found.on_the_image).run(*inputs)
+            Watched(module, sites, found.on_its_own_inputs).run(*inputs)
+            missing = {node for node, site in sites.items() if site.quantization and site not in found.alone}
+            if missing and any(wrong(job, *each) for each in found.alone.items()):
+                rounded = dict(found.alone)
+                Watched(module, sites, found.on_its_own_inputs, missing).run(*inputs)
+                found.alone |= {site: each for site, each in rounded.items() if wrong(job, site, found.alone[site])}
+    return make_profile(job, artifact, sites, found)
+
+
+def wrong(job: Job, site: Site, found: Difference) -> str | None:
+    """How a layer breaks its tolerance: a quantized layer's, or the one of the arithmetic that float layers have here."""
+    kind = "int8" if site.quantization else "fp16" if job.precision == "fp16" else "fp32"
+    return judge(found, TOLERANCES[kind])
+
+
+def make_profile(job: Job, artifact: Artifact, sites: Mapping[Node, Site], found: Comparison) -> Profile:
+    known = {name for site in sites.values() for name in site.names} | {spec.name for spec in artifact.inputs}
+    session = artifact.session
+    return Profile(
+        artifact.path.name,
+        job.target,
+        job.precision,
+        {**session.runtime, "kernels": getattr(session, "layer_kernels", session.runtime["kernels"])},
+        tuple(Layer(s.operators, each, *found.piled_up[s], wrong(job, s, each)) for s, each in found.alone.items()),
+        missing=tuple(site.operators[0] for site in sites.values() if site not in found.alone),
+        extra=tuple(name for name in found.values if name not in known),
+    )
+
+
+def float_values(job: Job, inputs: list[Tensor]) -> dict[tuple[str, ...], Floats]:
+    """Operators of a layer -> its value in the float network, in the same target's form."""
+    plain = dataclasses.replace(job, quantized=None, precision="fp32")
+    module = named_module(named_program(plain))
+    values: dict[tuple[str, ...], Floats] = {}
+
+    def keep(site: Site, value: Floats) -> None:
+        values[site.operators] = value
+
+    with torch.no_grad():
+        Watched(module, sites_of(module, plain), keep).run(*inputs)
+    return values
+
+
+def open_exact(path: Path) -> Artifact:
+    """The artifact; in exact arithmetic where this CPU's int8 kernels saturate, which is not the artifact's fault."""
+    artifact = open_artifact(path)
+    return open_artifact(path, exact_int8=True) if may_saturate(artifact) else artifact
+
+
+def golden_inputs(artifact: Artifact) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = artifact.manifest["golden"]["inputs"]
+    return entries
+
+
+def artifact_values(artifact: Artifact, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
+    stored = {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in artifact.inputs}
+    if artifact.manifest["target"] == "coreml":
+        return program_layers(artifact.session, stored)
+    look = getattr(artifact.session, "layers", None)
+    if look is None:
+        raise ToolError(f"{artifact.session.runtime['name']} cannot show what is between the layers of {artifact.path.name}")
+    values: dict[str, LayerValue] = look(stored)
+    return values
+
+
+def artifact_names(job: Job, program: ExportedProgram) -> dict[str, str]:
+    """Operators that the target's artifact names otherwise: Core ML's names come from the decomposed program."""
+    if job.target != "coreml":
+        return {}
+    nodes = program.run_decompositions({}).graph.nodes
+    return {node.name: node.meta["from_node"][-1].name for node in nodes if node.meta.get("from_node")}
+
+
+def renamed(values: Mapping[str, LayerValue], names: Mapping[str, str]) -> dict[str, LayerValue]:
+    return {names.get(name, name): value for name, value in values.items()}
+
+
+def first_bad_layer(job: Job, path: Path) -> str:
+    """A sentence that says where an artifact goes wrong; empty where it cannot be said."""
+    try:
+        return describe(profile(job, path))
+    except OneNetError:  # it only explains another failure
+        return ""

@@ -1,0 +1,241 @@
+"""Layer by layer: what an artifact holds between its operators, beside what a reference holds there. numpy only.
+
+A layer is one operator together with the ReLU behind it, and its value is what is stored after both: in int8 the quantized
+one. Operators have the names that torch.export gives them (``conv2d_3``, ``relu_2``, ``cat``); the reference's values come
+from ``onenet.export.layers``.
+
+Each layer is judged ``alone``: on what the reference computes from the values that the artifact itself had in front of it.
+Rounding that piles up on the way, as int8 does by right, then neither hides a fault nor moves it to a later layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onenet.runtimes.metrics import sqnr_db
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LayerTolerance:
+    """What a layer may differ by from the reference on the same inputs; None: not asked."""
+
+    relative: float | None = None
+    """Largest difference over the largest reference value."""
+    sqnr_db: float | None = None
+    max_steps: float | None = None
+    """Largest difference in int8 steps of the layer."""
+    mean_steps: float | None = None
+    off_grid: float | None = None
+
+
+TOLERANCES: dict[str, LayerTolerance] = {
+    # One operator in another order of summation. Measured on onenet-ed4 and onenet-e4, TFLite and ONNX: up to 2.4e-6.
+    "fp32": LayerTolerance(relative=1e-5),
+    # Weights and values of 11 bits: at least 61.8 dB and at most 9.4e-4 there. One wrong channel of many shows in the latter.
+    "fp16": LayerTolerance(relative=5e-3, sqnr_db=50.0),
+    # Kernels round to either neighbour where the exact sum lies half-way between two steps: never more than 1 step there,
+    # 0.005 on average. A wrong sum is further off, a wrong zero point by 1 step everywhere, a wrong scale by parts of one.
+    "int8": LayerTolerance(max_steps=1.01, mean_steps=0.1, off_grid=0.05),
+}
+
+
+@dataclass(frozen=True)
+class LayerValue:
+    """A layer's output as the artifact stores it: float, or integers with their scale and zero point."""
+
+    stored: Array
+    scale: float | None = None
+    zero_point: int = 0
+
+    def floats(self) -> NDArray[np.float32]:
+        values = self.stored.astype(np.float32)
+        return values if self.scale is None else (values - np.float32(self.zero_point)) * np.float32(self.scale)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a layer's values are from a reference's; in steps too where the reference's are quantized."""
+
+    sqnr_db: float
+    relative: float
+    """Largest difference over the largest reference value."""
+    mean_steps: float | None = None
+    max_steps: float | None = None
+    off_grid: float | None = None
+    """How far a difference is from a whole number of steps, at most: 0, unless the artifact's scale is another."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of an artifact beside the references."""
+
+    operators: tuple[str, ...]
+    """The operator, and the ReLU behind it."""
+    alone: Difference
+    """To the reference on the artifact's own inputs of this layer: what the layer itself does."""
+    piled_up: Difference
+    """To the reference on the image: what this layer and all before it do."""
+    float_db: float | None
+    """SQNR against the float network."""
+    reference_float_db: float | None
+    """SQNR of the int8 reference against the float network; None in float artifacts."""
+    wrong: str | None
+    """How it breaks its tolerance; None where it is good."""
+
+    @property
+    def name(self) -> str:
+        return self.operators[0]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Every layer of one artifact that can be compared, in graph order."""
+
+    artifact: str
+    target: str
+    precision: str
+    runtime: dict[str, Any]
+    layers: tuple[Layer, ...]
+    missing: tuple[str, ...]
+    """Layers of the reference that the artifact holds no value of: its converter fused them, or left them out."""
+    extra: tuple[str, ...]
+    """Values in the artifact that are no layer of the reference."""
+
+    @property
+    def first_bad_layer(self) -> Layer | None:
+        return next((layer for layer in self.layers if layer.wrong), None)
+
+    @property
+    def passed(self) -> bool:
+        return self.first_bad_layer is None
+
+    def as_dict(self) -> dict[str, Any]:
+        bad = self.first_bad_layer
+        layers = [{"name": layer.name, **asdict(layer)} for layer in self.layers]
+        content = {**asdict(self), "layers": layers, "first_bad_layer": bad and bad.name, "passed": self.passed}
+        found: dict[str, Any] = plain(content)
+        return found
+
+
+def plain(value: Any) -> Any:
+    """As JSON has it: no infinity, which is the SQNR of equal values, no NaN, six digits."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{np.nan_to_num(value, nan=-999.0, posinf=999.0, neginf=-999.0):.6g}")
+    return value
+
+
+def difference(reference: Array, found: Array, step: float | None = None) -> Difference:
+    """Compare values of one shape; ``step`` is the int8 scale of the reference's."""
+    if not np.isfinite(found).all():
+        worst = float("inf")
+        return Difference(-worst, worst, *((worst,) * 3 if step else ()))
+    gap = np.abs(reference.astype(np.float64) - found)
+    largest = float(np.abs(reference).max(initial=0.0))
+    relative = float(gap.max(initial=0.0)) / max(largest, float(np.finfo(np.float32).tiny))
+    if step is None:
+        return Difference(sqnr_db(reference, found), relative)
+    steps = gap / step
+    off_grid = np.abs(steps - np.rint(steps))
+    return Difference(sqnr_db(reference, found), relative, *(float(f) for f in (steps.mean(), steps.max(), off_grid.max())))
+
+
+def judge(found: Difference, tolerance: LayerTolerance) -> str | None:
+    """How a layer breaks its tolerance, in words; None where it keeps it."""
+    return next(broken(found, tolerance), None)
+
+
+def broken(found: Difference, tolerance: LayerTolerance) -> Iterator[str]:
+    if exceeds(found.off_grid, tolerance.off_grid):
+        yield "its int8 steps are not the reference's: another scale"
+    if exceeds(found.max_steps, tolerance.max_steps):
+        yield f"{found.max_steps:.3g} int8 steps off (1 allowed)"
+    if exceeds(found.mean_steps, tolerance.mean_steps):
+        yield f"{found.mean_steps:.2f} int8 steps off on average ({tolerance.mean_steps:g} allowed)"
+    if exceeds(found.relative, tolerance.relative):
+        yield f"{found.relative:.1e} of the largest value off ({tolerance.relative:.0e} allowed)"
+    if tolerance.sqnr_db is not None and not found.sqnr_db >= tolerance.sqnr_db:
+        yield f"SQNR {found.sqnr_db:.1f} dB ({tolerance.sqnr_db:g} needed)"
+
+
+def exceeds(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and not value <= limit  # NaN does
+
+
+def aligned(found: Array, reference: Array) -> Array | None:
+    """An artifact's value in the reference's order of axes; None where it has other sizes.
+
+    TFLite keeps channels last, but not behind every operator. Where both orders fit, the nearer one is meant.
+    """
+    channels_first = (0, found.ndim - 1, *range(1, found.ndim - 1))
+    orders = [found, found.transpose(channels_first)] if found.ndim > 2 else [found]
+    fitting = [each for each in orders if each.shape == reference.shape]
+    if not fitting:
+        return None
+    nearest = fitting[0] if len(fitting) == 1 else min(fitting, key=lambda each: float(np.abs(each - reference).mean()))
+    return np.ascontiguousarray(nearest)
+
+
+def describe(profile: Profile) -> str:
+    """``The first bad layer is conv2d_3, relu_3: ...``, in one sentence."""
+    bad = profile.first_bad_layer
+    if bad is None:
+        return f"Each of {len(profile.layers)} layers is right on its own inputs."
+    return f"The first bad layer is {', '.join(bad.operators)}: {bad.wrong}."
+
+
+HALF = "_cast_fp16"
+"""What coremltools puts behind the names of operators in float16."""
+RESCALED = ("add", "sub")
+"""Around these coremltools 9 divides the scales of quantized values by one of them (its pass
+``distributive_quantized_binary_op_scale_normalization``): the integers stay, the scales there no longer say what they mean."""
+
+
+def program_layers(package: Any, feeds: dict[str, Array]) -> dict[str, LayerValue]:
+    """Operator -> value of a Core ML package, in its evaluator; a quantized one as it is stored.
+
+    Raises:
+        CheckError: the package is damaged.
+        ToolError: the evaluator does not know all of the program.
+    """
+    values: dict[str, Array] = {}
+    package.evaluate(feeds, lambda kind, name, value: values.__setitem__(name, value))
+    steps = [step for step in package.program.steps if not step.type.startswith("constexpr_")]
+    found = {step.outputs[0].name: LayerValue(values[step.outputs[0].name]) for step in steps}
+    for quantize in [step for step in steps if step.type == "quantize"]:
+        (source,) = quantize.arguments["input"]
+        scale_of = meaning(quantize, steps)
+        del found[quantize.outputs[0].name]
+        found.pop(source, None)
+        if scale_of is not None:
+            (scale,), (zero_point,) = scale_of.arguments["scale"], scale_of.arguments.get("zero_point", [np.zeros(())])
+            found[source] = LayerValue(values[quantize.outputs[0].name], float(scale), int(zero_point))
+    dequantized = {step.outputs[0].name for step in steps if step.type == "dequantize"}
+    return {name.removesuffix(HALF): value for name, value in found.items() if name not in dequantized}
+
+
+def meaning(quantize: Any, steps: list[Any]) -> Any:
+    """The quantize or dequantize operator whose scale is a stored value's; None where every one of them was changed."""
+
+    def readers(name: str, kinds: tuple[str, ...]) -> list[Any]:
+        return [step for step in steps if step.type in kinds and any(name in each for each in names_in(step))]
+
+    dequantized = readers(quantize.outputs[0].name, ("dequantize",))
+    plain = next((step for step in dequantized if not readers(step.outputs[0].name, RESCALED)), None)
+    source = next((step for step in steps if [step.outputs[0].name] in names_in(quantize)), None)
+    return plain or (None if source is not None and source.type in RESCALED else quantize)
+
+
+def names_in(step: Any) -> list[list[str]]:
+    """The values that each argument is bound to; constants are arrays."""
+    return [[each for each in operands if isinstance(each, str)] for operands in step.arguments.values()]

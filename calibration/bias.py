@@ -16,7 +16,8 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_arg
 
 from onenet.calibration.record import CalibrationRecord, encoded
-from onenet.calibration.scheme import WEIGHTED, aten
+from onenet.calibration.scheme import aten, is_layer
+from onenet.errors import RequestError
 
 
 @torch.no_grad()
@@ -36,7 +37,7 @@ def correct_biases(program: GraphModule, quantized: GraphModule, inputs: list[Te
         if node.op == "output":
             break
         results = results_of(quantized, node, values, inputs)
-        if node.target in WEIGHTED and node.name in wanted:
+        if node.name in wanted:
             shift = (wanted[node.name] - mean_of(node, results)).float()
             corrections[node.name] = encoded(shift.numpy())
             results = [each + along_channels(node, shift, each) for each in results]
@@ -53,11 +54,12 @@ def results_of(program: GraphModule, node: Node, values: dict[Node, list[Any]], 
         return list(inputs)
     if node.op == "get_attr":
         return [operator.attrgetter(str(node.target))(program)] * len(inputs)
-    results = []
-    for place in range(len(inputs)):
-        args, kwargs = map_arg((node.args, node.kwargs), lambda source, place=place: values[source][place])
-        results.append(node.target(*args, **kwargs))
-    return results
+    return [called(node, {each: values[each][place] for each in node.all_input_nodes}) for place in range(len(inputs))]
+
+
+def called(node: Node, values: dict[Node, Any]) -> Any:
+    args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+    return node.target(*args, **kwargs)  # type: ignore[operator]  # every target is an operator or a function
 
 
 def channel_means(program: GraphModule, inputs: list[Tensor]) -> dict[str, Tensor]:
@@ -66,7 +68,7 @@ def channel_means(program: GraphModule, inputs: list[Tensor]) -> dict[str, Tenso
     class Means(Interpreter):
         def run_node(self, n: Node) -> Any:
             result = super().run_node(n)
-            if n.target in WEIGHTED:
+            if is_layer(n):
                 found[n.name] = found.get(n.name, 0) + mean_of(n, [result]) / len(inputs)
             return result
 
@@ -89,11 +91,19 @@ def along_channels(node: Node, shift: Tensor, like: Tensor) -> Tensor:
 
 
 def shift_biases(program: GraphModule, record: CalibrationRecord) -> None:
-    """Add a record's corrections to the biases of a traced program, in place."""
+    """Add a record's corrections to the biases of a traced program, in place.
+
+    Raises:
+        RequestError: a correction is not one number for each channel of its layer.
+    """
     for node in list(program.graph.nodes):
-        correction = record.bias(node.name) if node.target in WEIGHTED else None
+        correction = record.bias(node.name) if is_layer(node) else None
         if correction is None:
             continue
+        channels = operator.attrgetter(str(node.args[1].target))(program).shape[0]
+        if len(correction) != channels:
+            found = f"{len(correction)} biases for {node.name}, which has {channels} channels"
+            raise RequestError(f"the calibration record has {found}; calibrate this model anew")
         bias = torch.from_numpy(correction.copy())
         old = node.args[2] if len(node.args) > 2 else None
         if old is not None:

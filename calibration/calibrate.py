@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from onenet.calibration.observe import HALVES, Observer, Statistics
 from onenet.calibration.recipe import INT8, W8, Recipe
 from onenet.calibration.record import CalibrationRecord, Site, make_record
 from onenet.calibration.samples import Sample, sha256
-from onenet.calibration.scheme import FixedRange, Int8Quantizer, observe_weights, origins, scales_of
+from onenet.calibration.scheme import FixedRange, Int8Quantizer, observe_weights, observed_tensors, origins, scales_of
 from onenet.errors import RequestError
 from onenet.lowering import outputs
 from onenet.lowering.graph import DEQUANTIZE, copied
@@ -147,8 +147,7 @@ def observe(
     program = trace(model)
     prepared = prepare_pt2e(copied(program), Int8Quantizer(INT8))
     nodes = {node.name: node for node in program.graph.nodes}
-    shared = [name for _, names in scales_of(prepared).values() for name in names]
-    statistics = Statistics(set().union(*(origins(nodes[name]) for name in shared)))
+    statistics = Statistics(set().union(*(origins(nodes[name]) for name in observed_tensors(prepared))))
     observer = Observer(program, statistics)
     expected = model.spec.inputs[0].shape
     ids: list[str] = []
@@ -201,7 +200,7 @@ def checked(model: Model, samples: Iterable[Sample | NDArray[np.float32]]) -> It
             found = f"from {array.min():g} to {array.max():g}"
             raise RequestError(f"a calibration sample goes {found}; expected {low:g} to {high:g}")
         array = array.astype(np.float32, copy=False)
-        yield sample if isinstance(sample, Sample) else Sample(array, sha256(array.tobytes()), "")
+        yield replace(sample, array=array) if isinstance(sample, Sample) else Sample(array, sha256(array.tobytes()), "")
 
 
 def pieces(model: Model, image: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
@@ -260,7 +259,7 @@ def check_model(record: CalibrationRecord, model: Model) -> None:
     own = identity(model)
     for key, value in own.items():
         if record.model.get(key) != value:
-            found, given = (str(each)[:16] for each in (record.model.get(key), value))
+            found, given = (str(each)[:24] for each in (record.model.get(key), value))
             raise RequestError(f"the calibration record belongs to a model with {key} {found}, this one has {given}")
 
 

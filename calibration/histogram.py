@@ -44,7 +44,7 @@ class Histogram:
     @property
     def edges(self) -> NDArray[np.float64]:
         """(BINS + 1,) ascending."""
-        return np.arange(-BINS // 2, BINS // 2 + 1) * self.width
+        return np.arange(-BINS // 2, BINS // 2 + 1, dtype=np.float64) * self.width
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Count an array's values.
@@ -54,12 +54,11 @@ class Histogram:
         """
         if values.size == 0:
             return
-        low, high = float(values.min()), float(values.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError("NaN or infinity")
-        self.grow(low, high)
+        self.grow(float(values.min()), float(values.max()))
         # A product with a power of two is exact, so a value's bin does not depend on how wide the bins were when it came.
-        places = np.floor(values.ravel() * np.float32(1 / self.width)).astype(np.intp)
+        # In wide bins it needs float64: float32 would round the least negative values to zero, which is another bin.
+        exact = np.float32 if self.width <= 1 else np.float64
+        places = np.floor(np.multiply(values.ravel(), 1 / self.width, dtype=exact)).astype(np.intp)
         self.counts += np.bincount(places + BINS // 2, minlength=BINS)
 
     def merge(self, other: Histogram) -> None:
@@ -73,7 +72,15 @@ class Histogram:
         self.counts = self.counts + merged.counts
 
     def grow(self, low: float, high: float) -> None:
-        self.low, self.high = min(self.low, low), max(self.high, high)
+        """Extend the extremes, whether or not the values there are counted.
+
+        Raises:
+            ValueError: one is NaN or infinite.
+        """
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError("NaN or infinity")
+        # -0.0 + 0.0 is 0.0: which of the two zeros comes first must not show.
+        self.low, self.high = min(self.low, low) + 0.0, max(self.high, high) + 0.0
         needed = max(-self.low, self.high)
         exponent = math.frexp(needed)[1] if needed > 0 else SMALLEST  # needed < 2**exponent
         self.widen(exponent - self.exponent)

@@ -10,7 +10,7 @@ that ``onenet verify --layers`` lists.
 
 from __future__ import annotations
 
-import json
+import reprlib
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from onenet.calibration.estimators import ESTIMATORS
 from onenet.errors import RequestError
+from onenet.runtimes.session import LONGEST_JSON, one_line, parse_json
 
 PRECISIONS = ("int8", "w8", "float")
 """Of a layer: int8 weights and activations; int8 weights in float arithmetic; float."""
@@ -78,10 +79,11 @@ class Recipe:
         recipe = cls(**{"name": "custom", **data, "rules": rules})
         if not isinstance(recipe.name, str) or not isinstance(recipe.bias_correction, bool):
             raise RequestError("a recipe's name is a text and its bias_correction true or false")
-        if recipe.estimator not in ESTIMATORS:
-            raise RequestError(f"estimator {recipe.estimator!r} is not known; supported: {', '.join(ESTIMATORS)}")
+        if recipe.estimator not in tuple(ESTIMATORS):
+            found = reprlib.repr(recipe.estimator)
+            raise RequestError(f"estimator {found} is not known; supported: {', '.join(ESTIMATORS)}")
         if type(recipe.weight_limit) is not int or not 1 <= recipe.weight_limit <= 127:
-            raise RequestError(f"a recipe's weight_limit is {recipe.weight_limit!r}; expected 1 to 127")
+            raise RequestError(f"a recipe's weight_limit is {reprlib.repr(recipe.weight_limit)}; expected 1 to 127")
         return recipe
 
     @classmethod
@@ -91,21 +93,34 @@ class Recipe:
         Raises:
             RequestError: the file cannot be read or is no recipe.
         """
-        try:
-            content = json.loads(path.read_text())
-        except (OSError, ValueError, RecursionError) as error:
-            reason = (isinstance(error, OSError) and error.strerror) or f"not JSON ({type(error).__name__})"
-            raise RequestError(f"cannot read the recipe {path}: {reason}") from error
+        content = read_json(path, "recipe")
         try:
             return cls.from_dict(content)
         except RequestError as error:
             raise RequestError(f"{path}: {error}") from error
 
 
+def read_json(path: Path, what: str) -> Any:
+    """The content of a file that anybody may have written; ``what`` says what it should be.
+
+    Raises:
+        RequestError: it cannot be read, is larger than anything that is read, or is not JSON.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe would block for ever
+            raise RequestError(f"cannot read the {what} {path}: not a regular file")
+        with path.open("rb") as stream:
+            return parse_json(stream.read(LONGEST_JSON + 1))
+    except OSError as error:
+        raise RequestError(f"cannot read the {what} {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise RequestError(f"{path} is no {what}: {one_line(error)}") from error
+
+
 def rule_from(data: Any) -> Rule:
     if not isinstance(data, dict) or data.get("precision") not in PRECISIONS:
         found = data.get("precision") if isinstance(data, dict) else data
-        raise RequestError(f"a rule has the precision {found!r}; supported: {', '.join(PRECISIONS)}")
+        raise RequestError(f"a rule has the precision {reprlib.repr(found)}; supported: {', '.join(PRECISIONS)}")
     refuse_unknown("a rule", data, Rule.__dataclass_fields__)
     if not all(isinstance(value, str) for value in data.values()):
         raise RequestError("a rule's operator and name are texts, such as conv2d and conv2d_1*")
@@ -115,7 +130,7 @@ def rule_from(data: Any) -> Rule:
 def refuse_unknown(what: str, data: dict[str, Any], known: Any) -> None:
     unknown = sorted(set(data) - set(known))
     if unknown:
-        raise RequestError(f"{what} has no {', '.join(map(repr, unknown))}; it has {', '.join(known)}")
+        raise RequestError(f"{what} has no {', '.join(map(reprlib.repr, unknown[:3]))}; it has {', '.join(known)}")
 
 
 INT8 = Recipe("int8", (Rule("int8"),))

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import reprlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.calibration.recipe import Recipe
+from onenet.calibration.recipe import Recipe, read_json
 from onenet.errors import RequestError
 from onenet.files import publish, temporary_folder
 from onenet.runtimes.session import one_line
@@ -21,10 +22,10 @@ from onenet.runtimes.session import one_line
 SCHEMA = 1
 FEW = 32
 """Fewer samples than this draw a warning."""
-UNSTABLE_DB = 3.0
-"""Two halves of the samples whose ranges cost each other more than this, twice the noise, draw a warning."""
-LARGEST = 64 << 20
-"""Bytes of a record that is read at all."""
+PLAIN = {"model": dict, "samples": int, "preprocessing": str, "biases": dict}
+"""What a record's file holds as the record itself does."""
+UNSTABLE_DB = 6.0
+"""Two halves of the samples whose ranges cost each other more than this, one bit of int8, draw a warning."""
 
 
 @dataclass(frozen=True)
@@ -101,31 +102,34 @@ class CalibrationRecord:
         Raises:
             RequestError: it cannot be read, is no record, is of another schema, or was changed since it was written.
         """
-        try:
-            if path.stat().st_size > LARGEST:
-                raise ValueError(f"larger than {LARGEST >> 20} MB")
-            data = json.loads(path.read_text())
-        except OSError as error:
-            raise RequestError(f"cannot read the calibration record {path}: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise RequestError(f"{path} is no calibration record: {one_line(error)}") from error
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA or "sites" not in data:
-            found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-            raise RequestError(f"{path} is no calibration record of schema {SCHEMA}, found {found}")
+        data = read_json(path, "calibration record")
+        if not isinstance(data, dict) or "sites" not in data:
+            raise RequestError(f"{path} is no calibration record: it has no sites")
+        if data.get("schema") != SCHEMA:
+            found = reprlib.repr(data.get("schema"))
+            raise RequestError(f"{path} is a calibration record of schema {found}; this version reads {SCHEMA}")
         try:
             record = cls.from_dict(data)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RequestError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, RequestError) as error:
             raise RequestError(f"the calibration record {path} is damaged: {one_line(error)}") from error
         return record
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CalibrationRecord:
         sites = {name: site_from(each) for name, each in data["sites"].items()}
-        plain = {key: data[key] for key in ("model", "samples", "preprocessing", "biases")}
+        plain = {key: data[key] for key in PLAIN}
+        for key, kind in PLAIN.items():
+            if not isinstance(plain[key], kind):
+                raise TypeError(f"its {key} is {reprlib.repr(plain[key])}")
         recipe, ids = Recipe.from_dict(data["recipe"]), tuple(data["sample_ids"])
         record = make_record(recipe=recipe, sample_ids=ids, sites=sites, **plain)
         if record.id != data["id"]:
             raise ValueError(f"its content gives the id {record.id}, it says {data['id']}; it was changed since it was written")
+        if json.loads(json.dumps(record.as_dict())) != data:
+            raise ValueError("it holds what no record does; it was changed since it was written")
+        for layer, text in record.biases.items():
+            if not np.isfinite(decoded(text)).all():
+                raise ValueError(f"a bias of {layer} is not finite")
         return record
 
 
@@ -138,13 +142,11 @@ def make_record(**content: Any) -> CalibrationRecord:
 
 def site_from(data: dict[str, Any]) -> Site:
     names = tuple(str(name) for name in data["names"])
-    numbers = [float(data[key]) for key in ("low", "high", "scale")]
-    if not all(math.isfinite(each) for each in numbers) or not numbers[0] <= 0 <= numbers[1] or not numbers[2] > 0:
-        raise ValueError(f"the range of {names[0]} is {numbers[0]:g} to {numbers[1]:g}, its scale {numbers[2]:g}")
-    disagreement = data["disagreement_db"]
-    return Site(
-        names, *numbers, int(data["zero_point"]), dict(data["seen"]), None if disagreement is None else float(disagreement)
-    )
+    low, high, scale = (float(data[key]) for key in ("low", "high", "scale"))
+    if not (all(map(math.isfinite, (low, high, scale))) and low <= 0 <= high and scale > 0):
+        raise ValueError(f"the range of {names[0]} is {low:g} to {high:g}, its scale {scale:g}")
+    disagreement = None if data["disagreement_db"] is None else float(data["disagreement_db"])
+    return Site(names, low, high, scale, int(data["zero_point"]), dict(data["seen"]), disagreement)
 
 
 def encoded(values: NDArray[np.float32]) -> str:

@@ -185,9 +185,7 @@ class ReadFile:
 
 def read_folder(folder: Path, limit: int | None, skipped: list[str]) -> Iterator[ReadFile]:
     """Up to ``limit`` readable images, those evenly spaced by name first; a line in ``skipped`` for each unreadable one."""
-    paths = find_images(folder)
-    if not paths:
-        raise RequestError(f"{folder} holds no image; names that count end in {', '.join(EXTENSIONS)}")
+    paths = some_images(folder)
     wanted = len(paths) if limit is None else min(limit, len(paths))
     first, found = evenly(len(paths), wanted), 0
     for place in (*first, *sorted(set(range(len(paths))) - set(first))):
@@ -206,12 +204,19 @@ def read_folder(folder: Path, limit: int | None, skipped: list[str]) -> Iterator
         raise RequestError(f"{folder} holds {len(paths)} image file(s), none readable: {min(skipped)}")
 
 
+def some_images(folder: Path) -> list[Path]:
+    paths = find_images(folder)
+    if not paths:
+        raise RequestError(f"{folder} holds no image; names that count end in {', '.join(EXTENSIONS)}")
+    return paths
+
+
 def stream_folder(folder: Path, limit: int | None, prepare: Callable[[Pixels], Floats]) -> SampleStream:
     def read(skipped: list[str]) -> Iterator[Sample]:
         for file in read_folder(folder, limit, skipped):
             yield file.sample(prepare(file.pixels))
 
-    count = len(find_images(folder))
+    count = len(some_images(folder))
     return SampleStream(base_name(folder), count if limit is None else min(limit, count), read)
 
 
@@ -240,6 +245,7 @@ def stream_npz(path: Path, height: int, width: int, limit: int | None, channels:
     with opened_array(path) as array:
         shape, dtype = array.shape, array.dtype
     forms = accepted_forms(height, width, channels)
+    prepare: Callable[[NDArray[Any]], NDArray[Any]]
     if len(shape) != 4 or 0 in shape:
         raise RequestError(f"{path} holds {dtype} {shape}; expected {forms}")
     if dtype == np.uint8 and shape[3] == 3 and channels in (1, 3):

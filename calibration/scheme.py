@@ -9,6 +9,7 @@ QDQ form and Core ML's quantize/dequantize can express: https://ai.google.dev/ed
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -22,12 +23,11 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from onenet.calibration.estimators import EPSILON
 from onenet.calibration.recipe import INT8, Recipe
+from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS
 
 aten = torch.ops.aten
-
-EPSILON = 2.0**-12
-"""Smallest scale. Smaller ones overflow the int32 bias and the fixed-point multipliers of integer kernels."""
 
 
 class FixedRange(MinMaxObserver):  # type: ignore[misc]  # torchao ships no types
@@ -112,9 +112,9 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
     def annotate(self, model: GraphModule) -> GraphModule:
         floats: set[Node] = set()  # what layers that the recipe keeps in float lead to, up to the next layer
         for node in model.graph.nodes:
-            if node.op != "call_function" or "quantization_annotation" in node.meta:
+            if node.op != "call_function" or is_annotated(node):
                 continue
-            if node.target in WEIGHTED:
+            if is_layer(node):
                 floats.update(self.annotate_weighted(node))
             elif not self.recipe.calibrated or floats.intersection(node.all_input_nodes):
                 floats.add(node)
@@ -123,18 +123,18 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
             elif node.target in SAME_SCALE:
                 annotate_same_scale(node)
             elif node.target in NEW_SCALE:
-                annotate(node, dict.fromkeys(float_inputs(node), ACTIVATION), ACTIVATION)
+                annotate(node, {each: spec_of(each) for each in float_inputs(node)}, ACTIVATION)
             elif node.target in FIXED_SCALE:
-                annotate(node, {node.args[0]: ACTIVATION}, PROBABILITY)
+                annotate(node, {each: spec_of(each) for each in float_inputs(node)}, PROBABILITY)
         return model
 
     def annotate_weighted(self, node: Node) -> list[Node]:
         """A convolution or linear layer, with the ReLU behind it if that is its only user; returns those that give floats."""
         precision = self.recipe.precision_of(operator_name(node), node.name)
-        source, weight = node.args[:2]
+        source, weight = node.all_input_nodes[:2]
         only = next(iter(node.users)) if len(node.users) == 1 else None
         fused = only is not None and only.target in RELU
-        inputs = {"int8": {source: ACTIVATION, weight: self.weight}, "w8": {weight: self.weight}, "float": {}}[precision]
+        inputs = {"int8": {source: spec_of(source), weight: self.weight}, "w8": {weight: self.weight}, "float": {}}[precision]
         result = ACTIVATION if precision == "int8" else None
         annotate(node, inputs, None if fused else result)
         if fused and only is not None:
@@ -145,6 +145,12 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         """Nothing to check: an operator outside the scheme stays in float, and ``float_operators`` lists it."""
 
 
+def is_layer(node: Node) -> bool:
+    """A convolution or linear layer whose weight and bias are constants."""
+    constants = cast(list[Node | None], node.args[1:3])
+    return node.target in WEIGHTED and all(each is None or each.op == "get_attr" for each in constants)
+
+
 def operator_name(node: Node) -> str:
     """``conv2d`` for aten.conv2d.default."""
     return str(node.target).removeprefix("aten.").partition(".")[0]
@@ -152,11 +158,23 @@ def operator_name(node: Node) -> str:
 
 def layers_of(program: GraphModule) -> list[tuple[str, str]]:
     """Operator and name of every layer that a recipe's rules can pick, in order."""
-    return [(operator_name(node), node.name) for node in program.graph.nodes if node.target in WEIGHTED]
+    return [(operator_name(node), node.name) for node in program.graph.nodes if is_layer(node)]
 
 
 def annotate(node: Node, inputs: dict[Any, Any], output: Any) -> None:
     node.meta["quantization_annotation"] = QuantizationAnnotation(input_qspec_map=inputs, output_qspec=output, _annotated=True)
+
+
+def spec_of(source: Node) -> Any:
+    """How an operator reads ``source``: on the fixed scale of a softmax or sigmoid where it comes from one, moved at most."""
+    made = source
+    while made.target in SAME_SCALE and is_annotated(made):
+        made = made.all_input_nodes[0]
+    return PROBABILITY if made.target in FIXED_SCALE and is_annotated(made) else ACTIVATION
+
+
+def is_annotated(node: Node) -> bool:
+    return "quantization_annotation" in node.meta
 
 
 def annotate_concat(node: Node) -> None:
@@ -168,7 +186,7 @@ def annotate_concat(node: Node) -> None:
 def annotate_same_scale(node: Node) -> None:
     source = node.args[0]
     if isinstance(source, Node) and is_float(source):
-        annotate(node, {source: ACTIVATION}, SharedQuantizationSpec((source, node)))
+        annotate(node, {source: spec_of(source)}, SharedQuantizationSpec((source, node)))
 
 
 def float_inputs(node: Node) -> list[Node]:
@@ -183,11 +201,28 @@ def is_float(node: Node) -> bool:
 def scales_of(prepared: GraphModule) -> dict[str, tuple[FixedRange, tuple[str, ...]]]:
     """Every activation scale of a prepared program: first tensor -> its observer, and all tensors that share it."""
     found: dict[int, tuple[FixedRange, list[str]]] = {}
-    for node in prepared.graph.nodes:
-        observer = getattr(prepared, str(node.target)) if node.op == "call_module" else None
+    for node, observer in observers(prepared):
         if isinstance(observer, FixedRange):
-            found.setdefault(id(observer), (observer, []))[1].append(node.args[0].name)
+            found.setdefault(id(observer), (observer, []))[1].append(observed(node).name)
     return {names[0]: (observer, tuple(names)) for observer, names in found.values()}
+
+
+def observed_tensors(prepared: GraphModule) -> set[str]:
+    """Every activation that is quantized, on whatever scale."""
+    return {observed(node).name for node, observer in observers(prepared) if not isinstance(observer, ChannelMinMax)}
+
+
+def observers(prepared: GraphModule) -> Iterator[tuple[Node, torch.nn.Module]]:
+    """Each call of an observer, and the observer."""
+    for node in prepared.graph.nodes:
+        if node.op == "call_module":
+            yield node, prepared.get_submodule(str(node.target))
+
+
+def observed(node: Node) -> Node:
+    """What an observer looks at. There are two in a row where a sigmoid's result goes into a concatenation."""
+    source: Node = node.all_input_nodes[0]
+    return observed(source) if source.op == "call_module" else source
 
 
 def origins(node: Node) -> set[str]:
@@ -199,19 +234,19 @@ def origins(node: Node) -> set[str]:
 
 def observe_weights(prepared: GraphModule) -> None:
     """Show every weight to its observer."""
-    for node in prepared.graph.nodes:
-        observer = getattr(prepared, str(node.target)) if node.op == "call_module" else None
+    for node, observer in observers(prepared):
         if isinstance(observer, ChannelMinMax):
-            observer(operator.attrgetter(str(node.args[0].target))(prepared))
+            observer(operator.attrgetter(str(observed(node).target))(prepared))
 
 
 def float_operators(quantized: GraphModule) -> list[str]:
     """Operators that compute in float although the program is quantized: they become float islands in an artifact."""
-    known = {*WEIGHTED, *SAME_SCALE, *NEW_SCALE, *FIXED_SCALE, aten.cat.default, aten.argmax.default}
+    known = {*SAME_SCALE, *NEW_SCALE, *FIXED_SCALE, aten.cat.default, aten.argmax.default}
     names = [
         str(node.target).removesuffix(".default")
         for node in quantized.graph.nodes
         if node.op == "call_function" and node.target in vars_of_aten(node) and node.target not in known and is_float(node)
+        if node.target not in WEIGHTED or [each.target for each in node.args[:2]] != [DEQUANTIZE, DEQUANTIZE_CHANNELS]
     ]
     return sorted(set(names))
 

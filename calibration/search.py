@@ -13,7 +13,7 @@ import torch
 
 from onenet.calibration.calibrate import Calibration, decide, output_error
 from onenet.calibration.recipe import Recipe, Rule
-from onenet.calibration.scheme import WEIGHTED, layers_of
+from onenet.calibration.scheme import is_layer, layers_of
 from onenet.errors import CheckError
 from onenet.lowering.graph import Graph
 from onenet.model import QuantizedModel
@@ -56,11 +56,10 @@ class Search:
 
     def __init__(self, calibration: Calibration, recipe: Recipe, measure: Measure) -> None:
         self.calibration, self.recipe, self.measure = calibration, recipe, measure
-        self.layers = [
-            name for operator, name in layers_of(calibration.program) if recipe.precision_of(operator, name) == "int8"
-        ]
+        self.precisions = {name: recipe.precision_of(operator, name) for operator, name in layers_of(calibration.program)}
+        self.layers = [name for name, precision in self.precisions.items() if precision == "int8"]
         self.costs = layer_costs(calibration)
-        self.tried: dict[frozenset[str], tuple[Candidate, QuantizedModel]] = {}
+        self.tried: dict[frozenset[str], Candidate] = {}
 
     def without(self, floats: frozenset[str], *, correct: bool = True) -> QuantizedModel:
         """The network with these layers in float."""
@@ -72,14 +71,14 @@ class Search:
 
     def try_out(self, floats: frozenset[str]) -> Candidate:
         if floats not in self.tried:
-            quantized = self.without(floats)
             names = tuple(name for name in self.layers if name in floats)
-            size = sum(count * (4 if name in floats else 1) for name, (count, _) in self.costs.items())
+            precisions = {**self.precisions, **dict.fromkeys(floats, "float")}
+            size = sum(count * (4 if precisions[name] == "float" else 1) for name, (count, _) in self.costs.items())
             products = sum(each for _, each in self.costs.values())
-            int8 = sum(each for name, (_, each) in self.costs.items() if name in self.layers and name not in floats)
-            candidate = Candidate(names, size, int8 / products, self.measure(quantized.reference))
-            self.tried[floats] = (candidate, quantized)
-        return self.tried[floats][0]
+            int8 = sum(each for name, (_, each) in self.costs.items() if precisions[name] == "int8")
+            quality = self.measure(self.without(floats).reference)
+            self.tried[floats] = Candidate(names, size, int8 / max(products, 1), quality)
+        return self.tried[floats]
 
     def ranked(self, progress: Callable[[int], None] | None) -> list[str]:
         """Layers by what they win alone, most first."""
@@ -112,9 +111,9 @@ def search(
     """
     trial = Search(calibration, recipe, measure)
     floats: frozenset[str] = frozenset()
-    if trial.try_out(floats).quality < budget:
-        if trial.try_out(frozenset(trial.layers)).quality < budget:
-            best = max((candidate for candidate, _ in trial.tried.values()), key=lambda c: c.quality)
+    if not trial.try_out(floats).quality >= budget:  # also true of NaN
+        if not trial.try_out(frozenset(trial.layers)).quality >= budget:
+            best = max(trial.tried.values(), key=lambda c: c.quality)
             found = f"{best.quality:.2f} with {len(best.floats)} layers in float"
             raise CheckError(f"the budget cannot be met: {found}, {budget:.2f} asked")
         ranking = trial.ranked(progress)
@@ -126,15 +125,15 @@ def search(
             fewer = floats - {name}
             if name in floats and trial.try_out(fewer).quality >= budget:
                 floats = fewer
-    chosen, quantized = trial.tried[floats]
-    return SearchResult(quantized, chosen, tuple(candidate for candidate, _ in trial.tried.values()))
+    # Made once more, because the networks of all candidates together would not fit into memory.
+    return SearchResult(trial.without(floats), trial.tried[floats], tuple(trial.tried.values()))
 
 
 def layer_costs(calibration: Calibration) -> dict[str, tuple[int, int]]:
     """Weights and multiplications of each layer."""
     graph = Graph.of(calibration.program)
     costs = {}
-    for node in graph.calls(*WEIGHTED):
+    for node in filter(is_layer, graph.module.graph.nodes):
         weight = graph.value(node.args[1])
         assert weight is not None
         positions = node.meta["val"].numel() // weight.shape[0]  # each result takes as many products as a filter has weights

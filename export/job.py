@@ -34,7 +34,7 @@ class Job:
         """``MODEL_PRECISION``, with the recipe, the output, the io and the tile named where they are not the default."""
         role = self.model.spec.outputs[0].role
         parts = [self.model.spec.name, self.precision]
-        parts += [recipe_text(self.quantized)] if self.quantized and self.quantized.record.recipe.name != self.precision else []
+        parts += [recipe_text(self.quantized)] if self.quantized and recipe_text(self.quantized) else []
         parts += [role] if role in ("probabilities", "labels") else []
         parts += ["int8io"] if self.io == "int8" else []
         parts += [f"tile{tile_text(self.model)}"] if self.model.tiling and self.model.tiling.image_size else []
@@ -55,8 +55,9 @@ class Job:
 
 
 def recipe_text(quantized: QuantizedModel) -> str:
-    """A recipe's name as a part of a file name."""
-    return re.sub(r"[^a-z0-9]+", "-", quantized.record.recipe.name.lower()).strip("-")
+    """A recipe's name as a part of a file name; empty for those that the precision names."""
+    text = re.sub(r"[^a-z0-9]+", "-", quantized.record.recipe.name.lower())
+    return text.removeprefix("int8").removeprefix("w8").strip("-")
 
 
 def tile_text(model: Model) -> str:

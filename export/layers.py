@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,13 +163,55 @@ class Watched(Interpreter):
         return value if replacement is None else self.sites[n].stored(replacement)
 
 
+class Reference:
+    """The network of a job, ready to be compared with artifacts of it.
+
+    ``module`` and ``floats`` are what the converter reads for the artifact and for a float one of the same target.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        plain = job if job.quantized is None else dataclasses.replace(job, quantized=None, precision="fp32")
+        with quiet():
+            program = named_program(job)
+            self.module = named_module(program)
+            self.floats = self.module if plain is job else named_module(named_program(plain))
+            self.names = artifact_names(job, program)
+        self.sites = sites_of(self.module, job)
+        self.float_sites = sites_of(self.floats, plain)
+
+    def float_values(self, inputs: Sequence[Tensor]) -> dict[tuple[str, ...], Floats]:
+        """Operators of a layer -> its value in the float network."""
+        values: dict[tuple[str, ...], Floats] = {}
+
+        def keep(site: Site, value: Floats) -> None:
+            values[site.operators] = value
+
+        Watched(self.floats, self.float_sites, keep).run(*inputs)
+        return values
+
+    def wrong(self, site: Site, found: Difference) -> str | None:
+        """How a layer breaks its tolerance: a quantized layer's, or the one of the arithmetic that float layers have."""
+        kind = "int8" if site.quantization else "fp16" if self.job.precision == "fp16" else "fp32"
+        return judge(found, TOLERANCES[kind])
+
+
 class Comparison:
     """An artifact's values, and what is found while the reference runs beside them."""
 
-    def __init__(self, values: Mapping[str, LayerValue], floats: Mapping[tuple[str, ...], Floats]) -> None:
-        self.values, self.floats = values, floats
-        self.piled_up: dict[Site, tuple[Difference, float | None, float | None]] = {}
+    def __init__(self, reference: Reference, values: Mapping[str, LayerValue], inputs: Sequence[Tensor]) -> None:
+        self.reference, self.values, self.inputs = reference, values, inputs
+        self.floats = reference.float_values(inputs)
+        self.piled_up: dict[Site, Difference] = {}
+        self.decibels: dict[Site, tuple[float | None, float | None]] = {}
+        """SQNR against the float network: the artifact's, and the reference's."""
         self.alone: dict[Site, Difference] = {}
+        self.run(self.on_the_image)
+        self.run(self.on_its_own_inputs)
+        self.forgive_fusion()
+
+    def run(self, visit: Callable[[Site, Floats], Floats | None], unrounded: Collection[Node] = ()) -> None:
+        Watched(self.reference.module, self.reference.sites, visit, unrounded).run(*self.inputs)
 
     def own(self, site: Site, reference: Floats) -> Floats | None:
         """The artifact's value of a layer, as the reference has it: in its order of axes, and quantized where it is."""
@@ -184,15 +226,24 @@ class Comparison:
         if own is None:
             return
         truth = self.floats.get(site.operators)
-        known = truth is not None and truth.shape == own.shape  # int8 and float may be arranged differently
-        decibels = [sqnr_db(truth, each) if known else None for each in (own, reference)]  # type: ignore[arg-type]  # known
-        self.piled_up[site] = (difference(reference, own, step_of(site)), decibels[0], decibels[1])
+        self.piled_up[site] = difference(reference, own, step_of(site))
+        self.decibels[site] = (None, None)
+        if truth is not None and truth.shape == own.shape:  # int8 and float may be arranged differently
+            self.decibels[site] = (sqnr_db(truth, own), sqnr_db(truth, reference))
 
     def on_its_own_inputs(self, site: Site, reference: Floats) -> Floats | None:
         own = self.own(site, reference)
         if own is not None:
             self.alone[site] = difference(reference, own, step_of(site))
         return own
+
+    def forgive_fusion(self) -> None:
+        """Two layers fused into one round once: where a layer is wrong, one of which nothing is seen may not have rounded."""
+        first, wrong = dict(self.alone), self.reference.wrong
+        unseen = {node for node, site in self.reference.sites.items() if site.quantization and site not in first}
+        if unseen and any(wrong(*each) for each in first.items()):
+            self.run(self.on_its_own_inputs, unseen)
+            self.alone |= {site: each for site, each in first.items() if wrong(site, self.alone[site])}
 
 
 def step_of(site: Site) -> float | None:
@@ -206,69 +257,48 @@ def profile(job: Job, path: Path) -> Profile:
         CheckError: the artifact is damaged.
         ToolError: its runtime is missing, fails, or cannot show what is between the layers.
     """
-    artifact = open_exact(path)
-    feeds = {s.name: golden.read_input(e, s.canonical()) for e, s in zip(golden_inputs(artifact), artifact.inputs, strict=True)}
-    inputs = [torch.from_numpy(feeds[spec.name]) for spec in job.model.spec.inputs]
+    return compare(Reference(job), path)
+
+
+def compare(reference: Reference, path: Path) -> Profile:
+    """``profile``, with a reference that serves several artifacts of one job."""
     with quiet():
-        program = named_program(job)
-        module = named_module(program)
-        values = renamed(artifact_values(artifact, feeds), artifact_names(job, program))
-        sites = sites_of(module, job)
-        found = Comparison(values, float_values(job, inputs))
+        artifact = open_exact(path)
+        entries = zip(artifact.manifest["golden"]["inputs"], artifact.inputs, strict=True)
+        feeds = {spec.name: golden.read_input(entry, spec.canonical()) for entry, spec in entries}
+        values = artifact_values(artifact, feeds)
+        named = {reference.names.get(name, name): value for name, value in values.items()}
+        inputs = [torch.from_numpy(feeds[spec.name]) for spec in reference.job.model.spec.inputs]
         with torch.no_grad():
-            Watched(module, sites, found.on_the_image).run(*inputs)
-            Watched(module, sites, found.on_its_own_inputs).run(*inputs)
-            missing = {node for node, site in sites.items() if site.quantization and site not in found.alone}
-            if missing and any(wrong(job, *each) for each in found.alone.items()):
-                rounded = dict(found.alone)
-                Watched(module, sites, found.on_its_own_inputs, missing).run(*inputs)
-                found.alone |= {site: each for site, each in rounded.items() if wrong(job, site, found.alone[site])}
-    return make_profile(job, artifact, sites, found)
+            found = Comparison(reference, named, inputs)
+    return make_profile(artifact, found)
 
 
-def wrong(job: Job, site: Site, found: Difference) -> str | None:
-    """How a layer breaks its tolerance: a quantized layer's, or the one of the arithmetic that float layers have here."""
-    kind = "int8" if site.quantization else "fp16" if job.precision == "fp16" else "fp32"
-    return judge(found, TOLERANCES[kind])
-
-
-def make_profile(job: Job, artifact: Artifact, sites: Mapping[Node, Site], found: Comparison) -> Profile:
-    known = {name for site in sites.values() for name in site.names} | {spec.name for spec in artifact.inputs}
-    session = artifact.session
+def make_profile(artifact: Artifact, found: Comparison) -> Profile:
+    sites, session = found.reference.sites.values(), artifact.session
+    known = {name for site in sites for name in site.names} | {spec.name for spec in artifact.inputs}
     return Profile(
         artifact.path.name,
-        job.target,
-        job.precision,
+        found.reference.job.target,
+        found.reference.job.precision,
         {**session.runtime, "kernels": getattr(session, "layer_kernels", session.runtime["kernels"])},
-        tuple(Layer(s.operators, each, *found.piled_up[s], wrong(job, s, each)) for s, each in found.alone.items()),
-        missing=tuple(site.operators[0] for site in sites.values() if site not in found.alone),
-        extra=tuple(name for name in found.values if name not in known),
+        tuple(make_layer(site, found) for site in found.alone),
+        missing=tuple(site.operators[0] for site in sites if site not in found.alone),
+        extra=tuple(name for name in found.values if name.partition(".")[0] not in known),
     )
 
 
-def float_values(job: Job, inputs: list[Tensor]) -> dict[tuple[str, ...], Floats]:
-    """Operators of a layer -> its value in the float network, in the same target's form."""
-    plain = dataclasses.replace(job, quantized=None, precision="fp32")
-    module = named_module(named_program(plain))
-    values: dict[tuple[str, ...], Floats] = {}
-
-    def keep(site: Site, value: Floats) -> None:
-        values[site.operators] = value
-
-    with torch.no_grad():
-        Watched(module, sites_of(module, plain), keep).run(*inputs)
-    return values
+def make_layer(site: Site, found: Comparison) -> Layer:
+    alone, (own, reference) = found.alone[site], found.decibels[site]
+    shape = tuple(site.node.meta["val"].shape)
+    simulated = reference if found.reference.job.quantized else None
+    return Layer(site.operators, shape, alone, found.piled_up[site], own, simulated, found.reference.wrong(site, alone))
 
 
 def open_exact(path: Path) -> Artifact:
     """The artifact; in exact arithmetic where this CPU's int8 kernels saturate, which is not the artifact's fault."""
     artifact = open_artifact(path)
     return open_artifact(path, exact_int8=True) if may_saturate(artifact) else artifact
-
-
-def golden_inputs(artifact: Artifact) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = artifact.manifest["golden"]["inputs"]
-    return entries
 
 
 def artifact_values(artifact: Artifact, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
@@ -290,13 +320,10 @@ def artifact_names(job: Job, program: ExportedProgram) -> dict[str, str]:
     return {node.name: node.meta["from_node"][-1].name for node in nodes if node.meta.get("from_node")}
 
 
-def renamed(values: Mapping[str, LayerValue], names: Mapping[str, str]) -> dict[str, LayerValue]:
-    return {names.get(name, name): value for name, value in values.items()}
-
-
 def first_bad_layer(job: Job, path: Path) -> str:
     """A sentence that says where an artifact goes wrong; empty where it cannot be said."""
     try:
-        return describe(profile(job, path))
+        found = profile(job, path)
     except OneNetError:  # it only explains another failure
         return ""
+    return "" if found.passed else describe(found)

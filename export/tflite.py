@@ -10,7 +10,7 @@ layers can be compared and a reader finds his way.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,18 +110,24 @@ def with_layer_names(content: bytes, names: Sequence[str]) -> bytes:
     model = unpack(content)
     graph, order = model.subgraphs[0], {name: place for place, name in enumerate(names)}
     ends = {e.tensorIndex: e.name.decode() for e in [*model.signatureDefs[0].inputs, *model.signatureDefs[0].outputs]}
-    made, taken = dict(ends), Counter(ends.values())
+    made, taken = dict(ends), set(ends.values())
+
+    def layer(index: int) -> str:
+        parts = [each for each in graph.tensors[index].name.decode().split(";") if each in order]
+        return max(parts, key=order.__getitem__, default="ends")  # none: a transpose to or from NHWC
+
     for operator in reversed(graph.operators):  # of several that do one layer, the last has its value
         helper = HELPERS.get(code_of(model, operator), "")
         for index in operator.outputs:
-            parts = [each for each in graph.tensors[index].name.decode().split(";") if each in order]
-            name = max(parts, key=order.__getitem__, default="ends")  # a transpose to or from NHWC
+            name = layer(index)
             made.setdefault(index, unique(name if helper in name else f"{name}.{helper}", taken))
     for operator in graph.operators:
+        weighted = code_of(model, operator) in WEIGHTED
+        name = layer(operator.inputs[1] if weighted else operator.outputs[0])
         for place, index in enumerate(operator.inputs):
             if index >= 0 and index not in made:
-                kind = CONSTANTS.get(place, str(place)) if code_of(model, operator) in WEIGHTED else str(place)
-                made[index] = unique(f"{made[operator.outputs[0]]}.{kind}", taken)
+                kind = CONSTANTS.get(place) if weighted else None
+                made[index] = unique(f"{name}.{kind or f'constant{place}'}", taken)
     for index, name in made.items():
         graph.tensors[index].name = name.encode()
     return pack(model)
@@ -141,9 +147,11 @@ def code_of(model: Any, operator: Any) -> int:
     return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
 
 
-def unique(name: str, taken: Counter[str]) -> str:
-    taken[name] += 1
-    return name if taken[name] == 1 else f"{name}.{taken[name] - 1}"
+def unique(name: str, taken: set[str]) -> str:
+    """The name, or the first of ``name.1``, ``name.2``, ... that is free; taken from now on."""
+    found = next(each for each in itertools.chain([name], (f"{name}.{n}" for n in itertools.count(1))) if each not in taken)
+    taken.add(found)
+    return found
 
 
 def half_weights(content: bytes) -> bytes:

@@ -59,6 +59,7 @@ def fail(text: str) -> None:
 
 what = functools.partial(typer.Option, rich_help_panel="What to export")
 how = functools.partial(typer.Option, rich_help_panel="How to export it")
+quantize = functools.partial(typer.Option, rich_help_panel="How to quantize it (int8)")
 where = functools.partial(typer.Option, rich_help_panel="Result")
 MODEL_HELP = "A name from `onenet models`, or path/to/file.py:factory for any other network."
 EXPORT_HELP = (
@@ -78,15 +79,50 @@ def export_command(
     ] = None,
     precision: Annotated[
         list[str] | None,
-        how("--precision", "-p", metavar="NAME", help="fp32, fp16 or int8; repeat for several. Default: fp32."),
+        how(
+            "--precision",
+            "-p",
+            metavar="NAME",
+            help="fp32, fp16, int8 or w8 (int8 weights); repeat for several. Default: fp32.",
+        ),
     ] = None,
     int8: Annotated[bool, how("--int8", help="Short for --precision int8.")] = False,
     io: Annotated[str, how(metavar="TYPE", help="float, or int8 for integer inputs and outputs (TFLite, ONNX).")] = "float",
     output: Annotated[str, how(metavar="ROLE", help="What the network returns: logits, probabilities or labels.")] = "logits",
     calibration: Annotated[
-        Path | None, how(metavar="PATH", help="Images for int8: a folder or an .npz. Default: 32 shipped images of nuclei.")
+        Path | None,
+        quantize(metavar="PATH", help="Images: a folder or an .npz; or a record (.json). Default: 32 shipped images."),
     ] = None,
-    calibration_samples: Annotated[int, how(metavar="N", min=1, help="Use at most this many, evenly spaced by name.")] = 32,
+    calibration_samples: Annotated[
+        int, quantize(metavar="N", min=1, help="Use at most this many, evenly spaced by name.")
+    ] = 32,
+    calibration_record: Annotated[
+        Path | None,
+        quantize(metavar="FILE", help="Write what was seen and decided; --calibration FILE repeats it without the images."),
+    ] = None,
+    estimator: Annotated[
+        str | None,
+        quantize(metavar="NAME", help="How a range follows from the values seen: mse (default), min-max, percentile, entropy."),
+    ] = None,
+    recipe: Annotated[
+        Path | None, quantize(metavar="FILE", help="JSON rules that say which layers are int8, w8 or float.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        quantize(metavar="POINTS", min=0, help="Keep the fewest layers in float that hold the drop of mIoU to this."),
+    ] = None,
+    min_sqnr: Annotated[
+        float | None,
+        quantize(metavar="DB", help="Keep the fewest layers in float that reach this SQNR; needs no masks."),
+    ] = None,
+    x86_safe: Annotated[
+        str,
+        quantize(
+            metavar="WHEN",
+            help="yes, no or auto: weights within ±63, right in onnxruntime on x86 CPUs without VNNI. auto: ONNX alone, made "
+            "on such a CPU.",
+        ),
+    ] = "auto",
     model: Annotated[str, what("--model", "-m", metavar="MODEL", help=MODEL_HELP)] = "onenet-ed4",
     weights: Annotated[
         Path | None, what(metavar="FILE", help="State dict: .safetensors, .pt or .pth. Default: the shipped one.")
@@ -114,7 +150,7 @@ def export_command(
     json: Annotated[bool, where("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
     """See ``EXPORT_HELP``."""
-    from onenet import command_export
+    from onenet import command_export, command_quantize
 
     if no_spatial and kernel is not None:
         raise RequestError("--kernel and --no-spatial exclude each other; give one of them")
@@ -122,8 +158,16 @@ def export_command(
         targets=target or ["tflite"],
         precisions=[*(precision or []), *(["int8"] if int8 else [])] or ["fp32"],
         io=io,
-        calibration=calibration,
-        calibration_samples=calibration_samples,
+        quantize=command_quantize.QuantizeRequest(
+            calibration=calibration,
+            samples=calibration_samples,
+            record=calibration_record,
+            estimator=estimator,
+            recipe=recipe,
+            x86_safe=x86_safe,
+            max_drop=max_drop,
+            min_sqnr=min_sqnr,
+        ),
         evaluation=evaluation,
         out=out,
         preview=preview,

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import onenet
-from onenet import console
+from onenet import command_quantize, console
 from onenet.calibration.samples import (
     LabelledImages,
     Samples,
-    default_calibration,
     default_evaluation,
     load_labelled,
     load_samples,
 )
+from onenet.command_quantize import QuantizeRequest
 from onenet.errors import RequestError, ToolError
 from onenet.export.pairs import check_pair, combinations
 from onenet.files import check_folder
-from onenet.model import Model, QuantizedModel
+from onenet.model import Model
 from onenet.quiet import quiet
 
 
@@ -30,8 +30,7 @@ class Request:
     targets: list[str]
     precisions: list[str]
     io: str
-    calibration: Path | None
-    calibration_samples: int
+    quantize: QuantizeRequest
     evaluation: Path | None
     out: Path
     preview: bool
@@ -49,6 +48,11 @@ def run(request: Request) -> None:
         check_pair(target, precision, "float" if mixed else request.io)
     if request.tile is not None and request.tile < 1:
         raise RequestError(f"a tile of {request.tile} pixels was asked for; give a multiple of the network's patch, such as 64")
+    quantization = None
+    if "int8" in request.precisions:
+        quantization = command_quantize.check(request.quantize, request.targets)
+    else:
+        command_quantize.refuse_unused(request.quantize)
     check_folder(request.out)
     with console.Steps(silent=request.json) as steps:
         steps.start("loading PyTorch")
@@ -60,24 +64,26 @@ def run(request: Request) -> None:
             model = onenet.tile(model, request.tile)
         steps.start("reading the images")
         evaluation = load_evaluation(request, model)
-        samples = load_calibration(request, model, steps) if "int8" in request.precisions else None
+        source = command_quantize.open_source(quantization, model, steps) if quantization else None
         steps.start("lowering it exactly")
         with quiet():  # what torch.export cannot trace it prints
             lowered = onenet.lower(model)
-        quantized = calibrate(lowered, samples, steps) if samples else None
+        quantized, search = None, None
+        if quantization is not None and source is not None:
+            quantized, search = command_quantize.run(quantization, source, lowered, evaluation, steps)
         exported = []
         for target, precision in pairs:
             steps.start(f"converting to {target} {precision} and checking it")
-            source = quantized if precision == "int8" else lowered
-            assert source is not None
+            network = quantized if precision == "int8" else lowered
+            assert network is not None
             options = dict(target=target, precision=precision, io=request.io if precision == "int8" else "float")
-            artifact = onenet.export(source, out=request.out, evaluation=evaluation, verify=request.verify, **options)
+            artifact = onenet.export(network, out=request.out, evaluation=evaluation, verify=request.verify, **options)
             preview = draw(request, artifact, lowered, evaluation, steps)
             exported.append((artifact, preview))
     if request.json:
         console.print_json([{**a.as_dict(), "preview": str(p) if p else None} for a, p in exported])
     else:
-        console.print_exported(exported, quantized)
+        console.print_exported(exported, quantized, search)
 
 
 def need_converters() -> None:
@@ -105,26 +111,6 @@ def load_evaluation(request: Request, model: Model) -> LabelledImages | Samples 
     if model.spec.source.get("weights") == "shipped":
         return load_labelled(default_evaluation(), height, width)
     return load_samples(default_evaluation() / "images", height, width, channels=channels)
-
-
-def load_calibration(request: Request, model: Model, steps: console.Steps) -> Samples:
-    first = model.spec.inputs[0]
-    if len(model.spec.inputs) != 1 or len(first.shape) != 4:
-        raise RequestError(f"int8 is calibrated on images; {model.spec.name} does not take one image alone")
-    channels, (height, width) = first.shape[1], model.image_size
-    source = request.calibration or default_calibration()
-    samples = load_samples(source, height, width, limit=request.calibration_samples, channels=channels)
-    for line in samples.skipped:
-        steps.warn(f"skipped {line}")
-    if request.calibration is None and model.spec.source.get("weights") != "shipped":
-        steps.warn("calibrating on the shipped nuclei images: give --calibration DIR with images like your model's own")
-    return samples
-
-
-def calibrate(model: Model, samples: Samples, steps: console.Steps) -> QuantizedModel:
-    steps.start("calibrating int8", total=len(samples))
-    with quiet():
-        return onenet.calibrate(model, samples, progress=steps.advance)
 
 
 def draw(

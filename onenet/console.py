@@ -18,6 +18,7 @@ from rich.table import Table
 from onenet import models
 
 if TYPE_CHECKING:
+    from onenet.calibration.search import SearchResult
     from onenet.export.export import ExportedArtifact
     from onenet.model import QuantizedModel
     from onenet.runtimes.parity import Verification
@@ -103,8 +104,14 @@ def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def print_exported(exported: Sequence[tuple[ExportedArtifact, Path | None]], quantized: QuantizedModel | None) -> None:
-    """The summary: one row per artifact."""
+def print_exported(
+    exported: Sequence[tuple[ExportedArtifact, Path | None]],
+    quantized: QuantizedModel | None,
+    search: SearchResult | None = None,
+) -> None:
+    """The summary: one row per artifact, after the choices that a budget left."""
+    if search is not None:
+        print_search(search)
     right = ("size", "SQNR", "labels", "mIoU", "s")
     table = plain_table("file", *right, "checked", right=right)
     for artifact, _ in exported:
@@ -129,11 +136,28 @@ def print_exported(exported: Sequence[tuple[ExportedArtifact, Path | None]], qua
     if first is not None and first.miou_float is not None:
         notes.append(f"mIoU of the float model on them: {first.miou_float:.4f}.")
     if quantized is not None:
-        notes.append(f"Calibrated on {quantized.record.samples} images, calibration {quantized.record.id}.")
+        record = quantized.record
+        notes.append(f"Calibrated on {record.samples} images ({record.recipe.estimator}), calibration {record.id}.")
     for note in notes:
         out.print(note, style="dim")
     for artifact, preview in exported:
         out.print(f"{artifact.path}" + (f"  (picture: {preview.name})" if preview else ""), soft_wrap=True, markup=False)
+
+
+def print_search(search: SearchResult) -> None:
+    """The Pareto front of a budget search, smallest first."""
+    right = ("float layers", "weights", "int8 work", "quality")
+    table = plain_table("", *right, right=right)
+    for each in search.front:
+        mark = "[green]→[/green]" if each == search.chosen else ""
+        row = (str(len(each.floats)), size(each.weight_bytes), f"{each.int8_share:.1%}", f"{min(each.quality, 999):.2f}")
+        table.add_row(mark, *row)
+    out = stdout()
+    out.print()
+    out.print(table)
+    floats = ", ".join(search.chosen.floats) or "none: int8 throughout holds the budget"
+    out.print(f"\nIn float: {floats}.", style="dim")
+    out.print("Quality: SQNR in dB, or points of mIoU against the float model. Work: multiplications.", style="dim")
 
 
 def checked(artifact: ExportedArtifact) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onenet.errors import CheckError, ToolError
-from onenet.runtimes.mil import Program, Watch, enum_name, unsupported
+from onenet.runtimes.mil import Program, Watch, enum_name, printable, unsupported
 from onenet.runtimes.session import METADATA, check_feeds, one_line, parse_manifest, require, version_of
 from onenet.spec import TensorSpec
 
@@ -82,7 +82,7 @@ class CoreMLPackage:
         found = unsupported(self.model.mlProgram.functions["main"], block)
         found += [f"images of colour space {each}" for each in sorted(self.colours().values()) if each not in COLOURS]
         if found:
-            return f"the evaluator does not know {', '.join(found)}; Core ML runs on macOS"
+            return f"the evaluator does not know {printable(', '.join(found))}; Core ML runs on macOS"
         return "" if importlib.util.find_spec("torch") else 'the evaluator needs torch; pip install "onenet[export]"'
 
     @property
@@ -247,7 +247,7 @@ def spec_of(feature: Any, role: Any) -> TensorSpec:
         array = feature.type.multiArrayType
         code = enum_name(array, "dataType")
         return TensorSpec(feature.name, role, tuple(array.shape), dtype=ARRAY_DTYPES.get(code, code.lower()))
-    raise CheckError(f"{feature.name} has the type {kind}; supported: multiArrayType, imageType")
+    raise CheckError(f"{printable(feature.name)} has the type {kind}; supported: multiArrayType, imageType")
 
 
 def main_blocks(model: Any, path: Path) -> list[Any]:
@@ -257,10 +257,10 @@ def main_blocks(model: Any, path: Path) -> list[Any]:
         raise CheckError(f"{path.name} holds a model of type {kind}; supported: mlProgram")
     if "main" not in model.mlProgram.functions:
         names = ", ".join(model.mlProgram.functions) or "none"
-        raise CheckError(f"{path.name} has no function main; found {names}")
+        raise CheckError(f"{path.name} has no function main; found {printable(names)}")
     main = model.mlProgram.functions["main"]
     if main.opset not in main.block_specializations:
-        raise CheckError(f"{path.name} has no block for its operator set {main.opset}")
+        raise CheckError(f"{path.name} has no block for its operator set {printable(main.opset)}")
     return [main.block_specializations[main.opset]]
 
 
@@ -281,11 +281,16 @@ def check_blob(package: Path, name: str, offset: int) -> tuple[Path, int, int]:
         The file, and where in it the data begin and how many bytes they are.
     """
     root = (package / ROOT).resolve()
-    file = (root / name.removeprefix(REFERENCE)).resolve()
+    shown = printable(name.removeprefix(REFERENCE)[:200])
+    try:
+        file = (root / name.removeprefix(REFERENCE)).resolve()
+        is_there = file.is_file()
+    except (OSError, ValueError) as error:  # too long, or with a NUL: no file can have that name
+        raise CheckError(f"{package.name} lacks its weight file {shown}") from error
     if not name.startswith(REFERENCE) or root not in file.parents:
-        raise CheckError(f"{package.name} keeps weights in {name!r}, outside the package; expected {REFERENCE}...")
-    if not file.is_file():
-        raise CheckError(f"{package.name} lacks its weight file {name.removeprefix(REFERENCE)}")
+        raise CheckError(f"{package.name} keeps weights in {name[:200]!r}, outside the package; expected {REFERENCE}...")
+    if not is_there:
+        raise CheckError(f"{package.name} lacks its weight file {shown}")
     size = file.stat().st_size
     if offset + ENTRY_BYTES > size:
         raise CheckError(f"{package.name}: weight entry at {offset} lies outside {file.name} of {size} bytes")

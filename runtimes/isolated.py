@@ -19,6 +19,7 @@ from typing import Any
 from onenet import errors
 from onenet.errors import OneNetError, ToolError
 from onenet.files import size_of
+from onenet.runtimes.artifact import sidecar_of
 from onenet.runtimes.parity import Check, Verification, verify_here
 from onenet.runtimes.session import one_line
 
@@ -46,15 +47,17 @@ def verify(path: Path, threads: int | None = None) -> Verification:
     try:
         done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, timeout=SECONDS, check=False, **pipes)
     except subprocess.TimeoutExpired as error:
-        raise ToolError(
-            f"{path.name} kept its runtime busy for {SECONDS:.0f} s; it is damaged, or too large to check"
-        ) from error
+        raise ToolError(f"{path.name} kept its runtime busy for {SECONDS:.0f} s; {advice(path)}") from error
     if done.returncode != 0:
-        raise ToolError(f"{path.name} ended its runtime with {cause(done.returncode)}; it is damaged: export it again")
+        raise ToolError(f"{path.name} ended its runtime with {cause(done.returncode)}; {advice(path)}")
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["text"])
     return Verification(**{**answer, "checks": tuple(Check(**each) for each in answer["checks"])})
+
+
+def advice(path: Path) -> str:
+    return f"it is damaged, or too large to be checked without {sidecar_of(path).name} beside it: export it again"
 
 
 def cause(code: int) -> str:
@@ -82,7 +85,8 @@ def examine(path: Path, threads: int, limit: int) -> dict[str, Any]:
     except OneNetError as error:
         return {"error": type(error).__name__, "text": str(error)}
     except MemoryError:
-        return {"error": "ToolError", "text": f"checking {path.name} takes more than {limit / 1e9:.1f} GB of memory"}
+        text = f"checking {path.name} takes more than {limit / 1e9:.1f} GB of memory; {advice(path)}"
+        return {"error": "ToolError", "text": text}
     except Exception as error:  # nobody knows what a damaged file leads a runtime to raise
         return {"error": "ToolError", "text": f"checking {path.name} failed: {type(error).__name__}: {one_line(error)}"}
 

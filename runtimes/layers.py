@@ -10,7 +10,7 @@ Rounding that piles up on the way, as int8 does by right, then neither hides a f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,6 +46,20 @@ TOLERANCES: dict[str, LayerTolerance] = {
 }
 
 
+MOVES = (
+    "reshape",
+    "view",
+    "permute",
+    "transpose",
+    "flatten",
+    "slice",
+    "squeeze",
+    "unsqueeze",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+)
+
+
 @dataclass(frozen=True)
 class LayerValue:
     """A layer's output as the artifact stores it: float, or integers with their scale and zero point."""
@@ -78,6 +92,7 @@ class Layer:
 
     operators: tuple[str, ...]
     """The operator, and the ReLU behind it."""
+    shape: tuple[int, ...]
     alone: Difference
     """To the reference on the artifact's own inputs of this layer: what the layer itself does."""
     piled_up: Difference
@@ -92,6 +107,11 @@ class Layer:
     @property
     def name(self) -> str:
         return self.operators[0]
+
+    @property
+    def moves(self) -> bool:
+        """Whether it only brings values to other places."""
+        return self.name.rstrip("_0123456789") in MOVES
 
 
 @dataclass(frozen=True)
@@ -135,6 +155,32 @@ def plain(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class Row:
+    """One layer in several artifacts; None where one has no such layer."""
+
+    operators: tuple[str, ...]
+    layers: tuple[Layer | None, ...]
+
+
+def side_by_side(profiles: Sequence[Profile]) -> list[Row]:
+    """The layers of several artifacts of one network, in graph order. Those of one name and size are the same layer."""
+    order: list[tuple[Any, ...]] = []
+    for profile in profiles:
+        place = 0
+        for key in map(same_in_all, profile.layers):
+            if key not in order:
+                order.insert(place, key)
+            place = order.index(key) + 1
+    found = [{same_in_all(layer): layer for layer in profile.layers} for profile in profiles]
+    columns = [tuple(each.get(key) for each in found) for key in order]
+    return [Row(next(each for each in column if each is not None).operators, column) for column in columns]
+
+
+def same_in_all(layer: Layer) -> tuple[Any, ...]:
+    return layer.operators, tuple(sorted(layer.shape))
+
+
 def difference(reference: Array, found: Array, step: float | None = None) -> Difference:
     """Compare values of one shape; ``step`` is the int8 scale of the reference's."""
     if not np.isfinite(found).all():
@@ -175,15 +221,20 @@ def exceeds(value: float | None, limit: float | None) -> bool:
 def aligned(found: Array, reference: Array) -> Array | None:
     """An artifact's value in the reference's order of axes; None where it has other sizes.
 
-    TFLite keeps channels last, but not behind every operator. Where both orders fit, the nearer one is meant.
+    TFLite keeps channels last, but not behind every operator. Where both orders fit, the nearer one is meant. Axes of length
+    1 come and go.
     """
     channels_first = (0, found.ndim - 1, *range(1, found.ndim - 1))
     orders = [found, found.transpose(channels_first)] if found.ndim > 2 else [found]
-    fitting = [each for each in orders if each.shape == reference.shape]
+    fitting = [each.reshape(reference.shape) for each in orders if long_axes(each) == long_axes(reference)]
     if not fitting:
         return None
     nearest = fitting[0] if len(fitting) == 1 else min(fitting, key=lambda each: float(np.abs(each - reference).mean()))
     return np.ascontiguousarray(nearest)
+
+
+def long_axes(value: Array) -> list[int]:
+    return [length for length in value.shape if length > 1]
 
 
 def describe(profile: Profile) -> str:
@@ -209,7 +260,11 @@ def program_layers(package: Any, feeds: dict[str, Array]) -> dict[str, LayerValu
         ToolError: the evaluator does not know all of the program.
     """
     values: dict[str, Array] = {}
-    package.evaluate(feeds, lambda kind, name, value: values.__setitem__(name, value))
+
+    def watch(_: str, name: str, value: Array) -> None:
+        values[name] = value
+
+    package.evaluate(feeds, watch)
     steps = [step for step in package.program.steps if not step.type.startswith("constexpr_")]
     found = {step.outputs[0].name: LayerValue(values[step.outputs[0].name]) for step in steps}
     for quantize in [step for step in steps if step.type == "quantize"]:

@@ -84,17 +84,17 @@ class Program:
                 self.add(operation, names)
         lost = [each for each in self.outputs if each not in names and each not in self.constants]
         if lost:
-            raise CheckError(f"{name}: nothing in the program gives its output {lost[0]}")
+            raise self.damage(f"nothing in the program gives its output {lost[0]}")
         self.released = self.last_readers()
 
     def add(self, operation: Any, names: set[str]) -> None:
         """Read one operation; ``names`` are those of the values that exist when it runs."""
         outputs = tuple(self.declared(each) for each in operation.outputs)
         if not outputs:
-            raise CheckError(f"{self.name}: an operator {operation.type} gives nothing")
+            raise self.damage(f"an operator {operation.type} gives nothing")
         for tensor in outputs:
             if tensor.name in names or tensor.name in self.constants:
-                raise CheckError(f"{self.name}: two operators give {tensor.name}")
+                raise self.damage(f"two operators give {tensor.name}")
         if operation.type == "const":
             value = self.read(outputs[0].name, operation.attributes["val"])
             self.constants[outputs[0].name] = self.checked("const", outputs[0], value)
@@ -118,20 +118,20 @@ class Program:
                     found[key].append(self.constants.get(binding, binding))
                 else:
                     where = f"{operation.type} {operation.outputs[0].name}"
-                    raise CheckError(f"{self.name}: {where} reads {binding}, which no operator before it gives")
+                    raise self.damage(f"{where} reads {binding}, which no operator before it gives")
         return found
 
     def declared(self, value: Any) -> Tensor:
         try:
             return tensor_of(value.name, value.type)
         except ValueError as error:
-            raise CheckError(f"{self.name}: {value.name} {error}") from error
+            raise self.damage(f"{value.name} {error}") from error
 
     def read(self, name: str, value: Any) -> Array:
         try:
             return constant(value, self.read_blob)
         except (ValueError, TypeError, OverflowError) as error:
-            raise CheckError(f"{self.name}: the constant {name} is damaged: {one_line(error)}") from error
+            raise self.damage(f"the constant {name} is damaged: {one_line(error)}") from error
 
     def last_readers(self) -> list[list[str]]:
         """For each step the values that nothing reads after it."""
@@ -178,9 +178,9 @@ class Program:
             found = function(**arguments)
             results = tuple(np.asarray(each) for each in (found if isinstance(found, list) else [found]))
         except Exception as error:  # numpy and torch raise anything on arguments that do not fit one another
-            raise CheckError(f"{self.name}: {where} cannot be computed: {one_line(error)}") from error
+            raise self.damage(f"{where} cannot be computed: {one_line(error)}") from error
         if len(results) != len(step.outputs):
-            raise CheckError(f"{self.name}: {where} gives {len(results)} values; the program declares {len(step.outputs)}")
+            raise self.damage(f"{where} gives {len(results)} values; the program declares {len(step.outputs)}")
         return tuple(self.checked(step.type, *each) for each in zip(step.outputs, results, strict=True))
 
     def checked(self, kind: str, declared: Tensor, value: Array) -> Array:
@@ -188,8 +188,16 @@ class Program:
         dtype = "str" if value.dtype.kind == "U" else value.dtype.name
         if dtype != declared.dtype or not fits(value.shape, declared.shape):
             found, expected = f"{dtype} {shape_text(value.shape)}", f"{declared.dtype} {shape_text(declared.shape)}"
-            raise CheckError(f"{self.name}: {kind} {declared.name} gives {found}; the program declares {expected}")
+            raise self.damage(f"{kind} {declared.name} gives {found}; the program declares {expected}")
         return value
+
+    def damage(self, text: str) -> CheckError:
+        return CheckError(f"{self.name}: {printable(text)}")
+
+
+def printable(text: str) -> str:
+    """Names out of a damaged or foreign file may hold anything; a message is one line."""
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 # ---- what a program holds -----------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def metadata(content: memoryview, wanted: bytes) -> bytes | None:
     for number, value in fields(content):
         has_graph = has_graph or number == 7
         entry = dict(fields(value)) if number == 14 else {}
-        if entry.get(1) == wanted:
+        if entry.get(1) == memoryview(wanted):
             found = bytes(entry.get(2, b""))
     if not has_graph:
         raise ValueError("it holds no graph")

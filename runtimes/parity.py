@@ -145,7 +145,7 @@ def check_structure(artifact: Artifact) -> list[Check]:
     try:
         look()
     except CheckError as error:
-        return [Check("structure", False, str(error))]
+        return [Check("structure", False, one_line(error))]
     return [Check("structure", True, "every weight that the program refers to is in the package")]
 
 
@@ -173,7 +173,7 @@ def check_signature(artifact: Artifact) -> list[Check]:
 def check_values_here(artifact: Artifact) -> list[Check]:
     """``check_values`` where this machine can run the artifact, and the reason where it cannot."""
     if not artifact.session.runs_here:
-        return [Check("values", None, f"unchecked: {artifact.session.runtime['kernels']}")]
+        return [Check("values", None, one_line(f"unchecked: {artifact.session.runtime['kernels']}"))]
     checks = check_values(artifact)
     if artifact.session.runtime["name"] == EVALUATOR:
         return [replace(check, detail=f"{check.detail} (evaluator parity)") for check in checks]

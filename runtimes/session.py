@@ -21,7 +21,7 @@ METADATA = "onenet"
 """The key that the manifest has in every artifact's own metadata."""
 STORED = ("float16", "float32", "float64", "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 """Types that a tensor can be stored in."""
-MOST_AXES = 8
+MOST_AXES, LONGEST_NAME = 8, 200
 LONGEST_JSON = 16 << 20
 """Bytes. A manifest has some 20 kB; parsed, JSON takes up to 25 times its length in memory."""
 
@@ -140,7 +140,7 @@ def read_spec(data: Any) -> TensorSpec:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a tensor: {one_line(error)}") from error
     right = {
-        "name": isinstance(spec.name, str) and spec.name.isprintable(),
+        "name": isinstance(spec.name, str) and spec.name.isprintable() and len(spec.name) <= LONGEST_NAME,
         "role": spec.role in get_args(Role),
         "shape": all(is_whole(n, -1) for n in spec.shape) and len(spec.shape) <= MOST_AXES,
         "layout": spec.layout in get_args(Layout) and (spec.layout == "other" or len(spec.shape) == 4),
@@ -193,7 +193,11 @@ def all_cores() -> int:
     return os.cpu_count() or 1
 
 
-def one_line(error: BaseException) -> str:
-    """An exception's text on one line of at most 300 characters."""
+def one_line(error: BaseException | str) -> str:
+    """An exception's text, or one with names from a file, on one line of at most 300 characters.
+
+    What a terminal would obey, and half a surrogate pair, which has no encoding, are spelled out.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:1000])
     return text if len(text) <= 300 else text[:297] + "..."

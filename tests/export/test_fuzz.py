@@ -1,4 +1,4 @@
-"""A thousand damaged inputs: each ends in one line that says what is wrong, or in a right result.
+"""Two thousand damaged inputs: each ends in one line that says what is wrong, or in a right result.
 
 ``fuzz.py`` makes them, always the same ones, and tries them in processes of their own.
 """
@@ -17,22 +17,33 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from onenet.cli import app
 from onenet.errors import ToolError
+from onenet.quiet import quiet
 from onenet.runtimes import golden, isolated
 from onenet.runtimes.artifact import sidecar_of
-from onenet.runtimes.parity import verify
+from onenet.runtimes.parity import verify, verify_here
+from onenet.spec import TensorSpec
 from tests.export import fuzz
 from tests.export.conftest import Artifacts, quantized_of
 
-COUNTS = {"image": 300, "mask": 80, "npz": 80, "record": 100, "manifest": 190, "sidecar": 50, "artifact": 200}
+with quiet():
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+    from onnx import TensorProto, helper, numpy_helper
+
+COUNTS = {"image": 500, "mask": 100, "npz": 200, "record": 200, "manifest": 400, "sidecar": 50, "artifact": 550}
+MADE = (("tflite", "int8"), ("onnx", "fp32"), ("coreml", "int8"))
+"""The artifacts to damage, of a small network."""
 GIGABYTES = 2.0
 SECONDS = 60
 """For all cases of a kind; they take a tenth of it. What is not done by then hangs."""
 
 
-def test_there_are_a_thousand() -> None:
-    assert sum(COUNTS.values()) == 1000
+def test_there_are_two_thousand() -> None:
+    assert sum(COUNTS.values()) == 2000
 
 
 # --- what is damaged --------------------------------------------------------
@@ -123,16 +134,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, artifacts: Artifacts) -> Pa
     make_masks(places["mask"])
     make_archives(places["npz"])
     quantized_of("ed").record.save(places["record"] / "record.json")
-    for target in ("tflite", "onnx", "coreml"):
-        for precision in ("fp32", "int8"):
-            path = artifacts("ed", target, precision).path
-            copy = shutil.copytree if path.is_dir() else shutil.copyfile
-            copy(path, places["artifact"] / path.name)
-    for precision in ("fp32", "int8"):
-        path = artifacts("ed", "tflite", precision).path
-        make_null(places["manifest"] / f"{precision}.null", json.loads(sidecar_of(path).read_bytes()))
-        shutil.copyfile(path, places["sidecar"] / path.name)
-        shutil.copyfile(sidecar_of(path), sidecar_of(places["sidecar"] / path.name))
+    for target, precision in MADE:
+        path = artifacts("ed", target, precision).path
+        (shutil.copytree if path.is_dir() else shutil.copyfile)(path, places["artifact"] / path.name)
+        if target != "coreml":
+            make_null(places["manifest"] / f"{precision}.null", json.loads(sidecar_of(path).read_bytes()))
+            shutil.copyfile(path, places["sidecar"] / path.name)
+            shutil.copyfile(sidecar_of(path), sidecar_of(places["sidecar"] / path.name))
     return root
 
 
@@ -159,7 +167,8 @@ def test_damage_ends_in_one_line_or_in_a_right_result(kind: str, folder: Path, m
     for each in outcomes:
         if kind == "artifact" and each["outcome"] == "DIED":  # which is what verify has a process of its own for
             monkeypatch.setattr(isolated, "SECONDS", 10.0)
-            base = fuzz.bases(kind, folder)[each["case"] % 6]
+            files = fuzz.bases(kind, folder)
+            base = files[each["case"] % len(files)]
             with pytest.raises(ToolError, match=rf"case{base.suffix} (ended its runtime with|kept its runtime busy)"):
                 again(base, folder, each["case"])
             each["outcome"] = "ToolError"
@@ -178,3 +187,83 @@ def again(base: Path, folder: Path, case: int) -> None:
     scratch.mkdir()
     rng = np.random.default_rng([fuzz.SEED, list(fuzz.KINDS).index("artifact"), case])
     verify(fuzz.write(base, scratch, rng, fuzz.artifact_damaged))
+
+
+# --- what only a process of its own survives -------------------------------
+
+
+@pytest.fixture
+def copy(tmp_path: Path, artifacts: Artifacts) -> Path:
+    """A TFLite artifact without the manifest beside it."""
+    return Path(shutil.copyfile(artifacts("ed", "tflite", "int8").path, tmp_path / "copy.tflite"))
+
+
+def test_litert_follows_a_signature_to_a_graph_that_is_not_there(copy: Path) -> None:
+    model = schema.ModelT.InitFromPackedBuf(copy.read_bytes(), 0)
+    model.signatureDefs[0].subgraphIndex = 99
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    copy.write_bytes(bytes(builder.Output()))
+    with pytest.raises(ToolError, match=r"^copy\.tflite ended its runtime with SIG\w+; it is damaged, or too large"):
+        verify(copy)
+    result = CliRunner().invoke(app, ["verify", str(copy)])
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+
+
+def make_onnx(path: Path, nodes: list[Any], constants: dict[str, Any], manifest: dict[str, Any]) -> Path:
+    """An ONNX file of ``image`` and ``logits`` with a manifest that fits."""
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    ends = [[helper.make_tensor_value_info(t["name"], TensorProto.FLOAT, t["shape"])] for t in (IMAGE, LOGITS)]
+    model = helper.make_model(helper.make_graph(nodes, "test", *ends, tensors), opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    helper.set_model_props(model, {"onenet": json.dumps(manifest)})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+IMAGE, LOGITS = ({"name": n, "role": n, "shape": [1, 1, 4, 4], "layout": "NCHW"} for n in ("image", "logits"))
+
+
+@pytest.fixture
+def fitting() -> dict[str, Any]:
+    spec = TensorSpec("image", "image", (1, 1, 4, 4), "NCHW")
+    pair = {"inputs": [golden.make_input(spec, None)]}
+    pair["outputs"] = [golden.make_output("logits", np.zeros(spec.shape, np.float32), True, None)]
+    return {"schema": 1, "target": "onnx", "precision": "fp32", "inputs": [IMAGE], "outputs": [LOGITS], "golden": pair}
+
+
+def test_an_onnx_file_that_asks_for_ten_gigabytes(tmp_path: Path, fitting: dict[str, Any]) -> None:
+    nodes = [
+        helper.make_node("ReduceMax", ["image"], ["one"], keepdims=1),
+        helper.make_node("Expand", ["one", "shape"], ["many"]),
+        helper.make_node("ReduceMin", ["many"], ["few"], keepdims=1),
+        helper.make_node("Add", ["image", "few"], ["logits"]),
+    ]
+    path = make_onnx(tmp_path / "wide.onnx", nodes, {"shape": np.array([1, 1, 50_000, 50_000])}, fitting)
+    with pytest.raises(ToolError, match=r"onnxruntime failed on wide\.onnx: .*[Mm]emory") as caught:
+        verify(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_onnx_file_that_never_ends(tmp_path: Path, fitting: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = [helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in (
+        ("i", TensorProto.INT64, []), ("go_on", TensorProto.BOOL, []), ("old", TensorProto.FLOAT, [1, 1, 4, 4]),
+        ("still", TensorProto.BOOL, []), ("new", TensorProto.FLOAT, [1, 1, 4, 4]),
+    )]  # fmt: skip
+    steps = [helper.make_node("Identity", ["go_on"], ["still"]), helper.make_node("Sin", ["old"], ["new"])]
+    body = helper.make_graph(steps, "body", ends[:3], ends[3:])
+    nodes = [helper.make_node("Loop", ["count", "true", "image"], ["logits"], body=body)]
+    constants = {"count": np.int64(2**62), "true": np.bool_(True)}
+    monkeypatch.setattr(isolated, "SECONDS", 5.0)
+    with pytest.raises(ToolError, match=r"^endless\.onnx kept its runtime busy for 5 s"):
+        verify(make_onnx(tmp_path / "endless.onnx", nodes, constants, fitting))
+
+
+def test_without_damage_the_process_of_its_own_says_what_this_one_does(tmp_path: Path, artifacts: Artifacts) -> None:
+    for target, precision in MADE:
+        path = artifacts("ed", target, precision).path
+        copied = tmp_path / path.name
+        (shutil.copytree if path.is_dir() else shutil.copyfile)(path, copied)
+        with quiet():
+            assert verify(copied) == verify_here(copied, 1)
+        assert verify(path).checks[0].passed  # with its manifest beside it, in this process

@@ -53,7 +53,7 @@ class Named(Net):
 
 @pytest.fixture(scope="module")
 def image() -> Array:
-    return np.random.default_rng(0).random((1, 3, 6, 8)).astype(np.float32)
+    return np.random.default_rng(0).integers(0, 256, (1, 3, 6, 8)).astype(np.float32) / np.float32(255)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_names_shapes_and_dtypes_are_the_artifact_s(folder: Path, suffix: str) -
     assert set(session.runtime) == {"name", "version", "kernels"}
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("threads", [None, 1])
 def test_values(folder: Path, image: Array, expected: Array, suffix: str, threads: int | None) -> None:
     session = open_session(folder / f"net{suffix}", threads)
@@ -443,14 +443,6 @@ def test_a_core_ml_package_is_read_and_checked(folder: Path) -> None:
     assert package.inputs[0].layout == "NCHW"
     assert package.inputs[0].value_range == (0.0, 1.0)
     package.check()
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="Core ML is here")
-def test_without_core_ml_values_cannot_be_checked(folder: Path, image: Array) -> None:
-    session = open_session(folder / "net.mlpackage")
-    assert not session.runs_here
-    with pytest.raises(ToolError, match=r"net\.mlpackage cannot be checked on this machine"):
-        session.run({"image": image})
 
 
 def weights(package: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+import torch
 from ai_edge_litert import schema_py_generated as schema
 
 from onenet.calibration.samples import LabelledImages
@@ -12,12 +13,13 @@ from onenet.export.export import ExportedArtifact, float_outputs
 from onenet.export.pairs import PAIRS
 from onenet.runtimes import open_session, read_manifest
 from onenet.runtimes.artifact import open_artifact
+from onenet.runtimes.coreml import CoreMLPackage
 from onenet.runtimes.litert import operators
 from onenet.runtimes.onnxruntime import has_vnni
 from onenet.runtimes.parity import Quality, quality, run_all
-from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of
+from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of
 
-RUNNABLE = ["tflite", "onnx"]
+TARGETS = ["tflite", "onnx", "coreml"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -54,7 +56,7 @@ def test_int8_onnx_quantizes_both_sides_of_every_convolution(name: str, artifact
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("target", ["tflite", "onnx", "coreml"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_sizes_of_int8_and_fp16_files(name: str, target: str, artifacts: Artifacts) -> None:
     fp32, fp16, int8 = (artifacts(name, target, precision).bytes for precision in ("fp32", "fp16", "int8"))
     assert int8 <= 0.30 * fp32
@@ -92,7 +94,7 @@ def quality_of(name: str, artifact: ExportedArtifact) -> Quality:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("target", TARGETS)
 def test_int8_keeps_the_labels_and_the_miou(name: str, target: str, artifacts: Artifacts) -> None:
     found = quality_of(name, artifacts(name, target, "int8"))
     assert found.label_agreement is not None
@@ -105,9 +107,23 @@ def test_int8_keeps_the_labels_and_the_miou(name: str, target: str, artifacts: A
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("target", RUNNABLE)
+def test_int8_core_ml_is_at_most_a_step_off_the_reference(name: str, artifacts: Artifacts) -> None:
+    artifact, reference, images = artifacts(name, "coreml", "int8"), quantized_of(name).reference, images_of(name)
+    step, package = artifact.manifest["golden"]["outputs"][0]["scale"], CoreMLPackage(artifact.path, native=False)
+    assert len(images) == 8
+    for image in images:
+        with torch.no_grad():
+            expected = reference(torch.from_numpy(image[None])).numpy()
+        found = package.evaluate({"image": image[None]})["logits"]
+        assert np.abs(found - expected).max() <= 1.001 * step
+        assert np.mean(found.argmax(1) == expected.argmax(1)) >= 0.995
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("target", TARGETS)
 def test_fp16_and_fp32_are_close_to_the_float_model(name: str, target: str, artifacts: Artifacts) -> None:
-    for precision, least in (("fp16", 50), ("fp32", 100)):
+    half = 48 if target == "coreml" else 50  # there activations are rounded too, in the other two weights only
+    for precision, least in (("fp16", half), ("fp32", 100)):
         found = artifacts(name, target, precision).quality
         assert found is not None
         assert found.sqnr_db is not None

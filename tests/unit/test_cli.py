@@ -44,7 +44,7 @@ def refused(*arguments: str, code: int = 2) -> str:
     [
         (["--target", "nothing"], "target 'nothing' is not known; supported: tflite, onnx, coreml"),
         (["-t", "onnx", "-t", "TFLite"], "target 'TFLite' is not known"),
-        (["--precision", "w8"], "precision 'w8' does not exist for tflite; supported: fp16, fp32, int8"),
+        (["--precision", "int4"], "precision 'int4' does not exist for tflite; supported: fp16, fp32, int8, w8"),
         (["-t", "coreml", "-p", "int4"], "precision 'int4' does not exist for coreml; supported: "),
         (["--io", "int8"], "int8 input and output need --precision int8, found fp32; use --io float"),
         (["--io", "int8", "-p", "fp16", "-p", "fp32"], "need --precision int8, found fp16"),
@@ -55,6 +55,14 @@ def refused(*arguments: str, code: int = 2) -> str:
         (["--io", "uint8"], "io 'uint8' is not known; supported: float, int8"),
         (["--io", "uint8", "--int8", "-p", "fp32"], "io 'uint8' is not known"),
         (["--kernel", "3", "--no-spatial"], "--kernel and --no-spatial exclude each other"),
+        (["--int8", "--max-drop", "1", "--min-sqnr", "30"], "--max-drop and --min-sqnr exclude each other; give one budget"),
+        (["--int8", "--estimator", "best"], "estimator 'best' is not known; supported: min-max, percentile, mse, entropy"),
+        (["--int8", "--x86-safe", "maybe"], "x86-safe 'maybe' is not known; supported: auto, yes, no"),
+        (["--int8", "--recipe", "none.json"], "cannot read the recipe none.json: No such file or directory"),
+        (["--int8", "--calibration", "none.json"], "cannot read the calibration record none.json: No such file"),
+        (["--int8", "--calibration", "r.json", "--estimator", "mse"], "r.json fixes every scale already; --estimator would"),
+        (["--min-sqnr", "30"], "--min-sqnr only changes int8, which was not asked for; add --int8"),
+        (["-p", "w8", "--estimator", "mse", "--x86-safe", "yes"], "--estimator, --x86-safe only changes int8"),
     ],
 )
 def test_impossible_combinations(monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str) -> None:

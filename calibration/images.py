@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from onenet.errors import RequestError
+from onenet.runtimes.session import one_line
 
 PREPROCESSING = "rgb01/resize-bilinear/1"
 """What turned a file into an input; manifests store it.
@@ -38,6 +39,10 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+MOST_PIXELS = {"RGB": 1 << 27, "L": 1 << 27}
+"""Of one image, by Pillow's mode. Decoding these takes about 12 bytes a pixel, and a file of 10 kB can claim any number of them."""
+MOST_PIXELS_OTHERWISE = 1 << 26
+"""Other modes take up to 20 bytes a pixel."""
 _ORIENTATION = 0x0112
 # Pillow spreads 2-bit and 4-bit gray PNGs over 0..255; optimisers make such files of masks with few classes.
 _GRAY_STEP = {"L;2": 85, "L;4": 17}
@@ -53,8 +58,8 @@ class ImageError(RequestError):
 def read_image(path: Path) -> Pixels:
     """The upright pixels of an image file, (H, W, 3) RGB; any Pillow mode and any size, the first frame of several.
 
-    Images of more than twice ``PIL.Image.MAX_IMAGE_PIXELS`` (179 million pixels unless changed) are refused before they
-    are decoded; Pillow's warning below that limit is silenced. Raises ImageError.
+    Images of more than 134 million pixels (67 million where there are alpha, a palette, 16 bits or floats) are refused before
+    they are decoded; Pillow's warning of large ones is silenced. Raises ImageError.
     """
     return decode(read_bytes(path, str(path)), str(path))
 
@@ -70,9 +75,9 @@ def pixels_of(image: Image.Image) -> Pixels:
     image.load()  # some formats know their orientation, and TIFF applies it, only after decoding
     image = _upright(image)
     if image.mode.startswith("I"):
-        return _replicate(np.clip(np.asarray(image), 0, 65535), 65535)
+        return _replicate(np.asarray(image), 65535)
     if image.mode == "F":
-        return _replicate(_unit_floats(np.asarray(image)))
+        return _replicate(np.asarray(image), _full_scale(np.asarray(image)))
     if image.mode in ("La", "RGBa"):  # premultiplied: the colours already are over black
         return _premultiplied(image)
     if image.has_transparency_data:
@@ -125,17 +130,23 @@ def decode(data: bytes, name: str) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                check_size(image)
                 return pixels_of(image)
     except Exception as error:  # besides OSError, decoders meet damage with SyntaxError, struct.error, IndexError, ...
         raise ImageError(f"cannot read the image {name}: {reason(error)}") from error
+
+
+def check_size(image: Image.Image) -> None:
+    most = MOST_PIXELS.get(image.mode, MOST_PIXELS_OTHERWISE)
+    if image.width * image.height > most:
+        raise ValueError(f"{image.width} x {image.height} pixels; at most {most // 10**6} million of mode {image.mode} are read")
 
 
 def reason(error: Exception) -> str:
     """One line, and the same for the same file: Pillow's own text can hold a memory address."""
     if isinstance(error, UnidentifiedImageError):
         return f"not recognised as an image; supported are {', '.join(FORMATS)}"
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return (isinstance(error, OSError) and error.strerror) or one_line(error)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -147,21 +158,19 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _replicate(gray: NDArray[Any], full: float = 1) -> Pixels:
+def _replicate(gray: NDArray[Any], full: float) -> Pixels:
     """(H, W) in [0, full] to (H, W, 3) uint8, in bands: a large image in float64 would take eight times its memory."""
     result = np.empty((*gray.shape, 3), np.uint8)
     for rows in (slice(top, top + 256) for top in range(0, len(gray), 256)):
-        result[rows] = np.rint(gray[rows].astype(np.float64) / full * 255)[..., None]
+        values = np.nan_to_num(gray[rows].astype(np.float64), nan=0.0, posinf=np.inf, neginf=0.0)
+        result[rows] = np.rint(np.clip(values, 0, full) / full * 255)[..., None]
     return result
 
 
-def _unit_floats(values: NDArray[Any]) -> NDArray[Any]:
-    values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=np.inf, neginf=0.0)
-    finite = values[np.isfinite(values)]
-    top = float(finite.max()) if finite.size else 1.0
-    full = 1.0 if top <= 1 else 255.0 if top <= 255 else 65535.0
-    unit: NDArray[np.float64] = np.clip(values, 0, full) / full
-    return unit
+def _full_scale(values: NDArray[Any]) -> float:
+    """The value of white in an image of floats."""
+    top = max(float(row.max(initial=0, where=np.isfinite(row))) for row in values)
+    return 1.0 if top <= 1 else 255.0 if top <= 255 else 65535.0
 
 
 def _premultiplied(image: Image.Image) -> Pixels:
@@ -177,6 +186,7 @@ def read_mask(path: Path, shape: tuple[int, ...], height: int, width: int) -> Pi
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=["PNG"]) as image:
+                check_size(image)
                 bits = str(image.tile[0][3])
                 image.load()
     except Exception as error:  # see decode

@@ -100,7 +100,7 @@ def export(
         manifest = make_manifest(job, backend.LAYOUT, backend.PACKAGES, backend.io_quantization(temporary), picture)
         backend.embed(temporary, to_json(manifest))
         with quiet():
-            verification = parity.verify(temporary) if verify else None
+            verification = parity.verify_here(temporary) if verify else None
         if verification and not verification.passed:
             failed = next(check for check in verification.checks if check.passed is False)
             raise CheckError(

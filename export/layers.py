@@ -40,7 +40,7 @@ from onenet.runtimes.layers import (
 )
 from onenet.runtimes.metrics import sqnr_db
 from onenet.runtimes.parity import may_saturate
-from onenet.runtimes.session import Array, quantise
+from onenet.runtimes.session import Array, quantise, shape_text
 
 Floats = NDArray[np.float32]
 RELU = (aten.relu.default, aten.relu_.default)
@@ -206,6 +206,8 @@ class Comparison:
         self.decibels: dict[Site, tuple[float | None, float | None]] = {}
         """SQNR against the float network: the artifact's, and the reference's."""
         self.alone: dict[Site, Difference] = {}
+        self.turned: dict[Site, tuple[int, ...]] = {}
+        """Layers whose axes the artifact has in an order that nothing explains."""
         self.run(self.on_the_image)
         self.run(self.on_its_own_inputs)
         self.forgive_fusion()
@@ -216,10 +218,13 @@ class Comparison:
     def own(self, site: Site, reference: Floats) -> Floats | None:
         """The artifact's value of a layer, as the reference has it: in its order of axes, and quantized where it is."""
         value = next((self.values[name] for name in site.names if name in self.values), None)
-        like = None if value is None else aligned(value.floats(), reference)
-        if like is None or value is None or site.quantization is None or value.scale is not None:
-            return like
-        return site.floats(site.stored(like))
+        if value is None:
+            return None
+        like = aligned(value.floats(), reference)
+        if like is None and value.stored.size == reference.size:
+            self.turned[site] = value.stored.shape
+        rounded = like is None or site.quantization is None or value.scale is not None
+        return like if rounded else site.floats(site.stored(like))  # type: ignore[arg-type]  # not None then
 
     def on_the_image(self, site: Site, reference: Floats) -> None:
         own = self.own(site, reference)
@@ -235,6 +240,8 @@ class Comparison:
         own = self.own(site, reference)
         if own is not None:
             self.alone[site] = difference(reference, own, step_of(site))
+        elif site in self.turned:
+            self.alone[site] = LOST
         return own
 
     def forgive_fusion(self) -> None:
@@ -244,6 +251,9 @@ class Comparison:
         if unseen and any(wrong(*each) for each in first.items()):
             self.run(self.on_its_own_inputs, unseen)
             self.alone |= {site: each for site, each in first.items() if wrong(site, self.alone[site])}
+
+
+LOST = Difference(float("-inf"), float("inf"))
 
 
 def step_of(site: Site) -> float | None:
@@ -289,10 +299,13 @@ def make_profile(artifact: Artifact, found: Comparison) -> Profile:
 
 
 def make_layer(site: Site, found: Comparison) -> Layer:
-    alone, (own, reference) = found.alone[site], found.decibels[site]
-    shape = tuple(site.node.meta["val"].shape)
+    alone, shape = found.alone[site], tuple(site.node.meta["val"].shape)
+    own, reference = found.decibels.get(site, (None, None))
+    wrong = found.reference.wrong(site, alone)
+    if site in found.turned:
+        wrong = f"its axes are {shape_text(found.turned[site])}, the reference's {shape_text(shape)}"
     simulated = reference if found.reference.job.quantized else None
-    return Layer(site.operators, shape, alone, found.piled_up[site], own, simulated, found.reference.wrong(site, alone))
+    return Layer(site.operators, shape, alone, found.piled_up.get(site, LOST), own, simulated, wrong)
 
 
 def open_exact(path: Path) -> Artifact:

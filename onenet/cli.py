@@ -61,6 +61,7 @@ what = functools.partial(typer.Option, rich_help_panel="What to export")
 how = functools.partial(typer.Option, rich_help_panel="How to export it")
 quantize = functools.partial(typer.Option, rich_help_panel="How to quantize it (int8)")
 where = functools.partial(typer.Option, rich_help_panel="Result")
+rebuilt = functools.partial(typer.Option, rich_help_panel="Layer by layer")
 MODEL_HELP = "A name from `onenet models`, or path/to/file.py:factory for any other network."
 EXPORT_HELP = (
     "Export a trained network as verified TFLite, ONNX or Core ML files.\n\n"
@@ -196,20 +197,31 @@ def verify_command(
     artifacts: Annotated[list[Path], typer.Argument(metavar="ARTIFACT", help=".tflite, .onnx or .mlpackage made by onenet.")],
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+    layers: Annotated[
+        bool, rebuilt("--layers", help="Compare every layer with the network that the artifact was made of; needs PyTorch.")
+    ] = False,
+    every: Annotated[bool, rebuilt("--all", help="Show every layer, not only the wrong and the worst.")] = False,
+    model: Annotated[
+        str | None, rebuilt("--model", "-m", metavar="FILE.py:FACTORY", help="The network, where it is not one of ours.")
+    ] = None,
+    weights: Annotated[Path | None, rebuilt(metavar="FILE", help="Its state dict, where that was not shipped.")] = None,
+    config: Annotated[Path | None, rebuilt(metavar="FILE", help="Its YAML configuration, where there was one.")] = None,
+    calibration: Annotated[
+        Path | None, rebuilt(metavar="FILE", help="Its calibration record, where ARTIFACT.json does not lie beside it.")
+    ] = None,
 ) -> None:
-    """Check artifacts alone: bytes, names, shapes and the golden pair inside. Needs their runtime, not torch."""
-    from onenet import console
-    from onenet.quiet import quiet
-    from onenet.runtimes.parity import verify
+    """Check artifacts alone: bytes, names, shapes and the golden pair inside. Needs their runtime, not torch.
 
-    with quiet():
-        results = [verify(path, threads) for path in artifacts]
-    if json:
-        console.print_json([result.as_dict() for result in results])
-    else:
-        for result in results:
-            console.print_verification(result)
-    if not all(result.passed for result in results):
+    With --layers it also says which layer is the first that goes wrong, and writes ARTIFACT.layers.json and .layers.png.
+    """
+    from onenet import command_verify
+
+    given = {"--all": every or None, "--model": model, "--weights": weights, "--config": config, "--calibration": calibration}
+    unused = [name for name, value in given.items() if value is not None]
+    if unused and not layers:
+        raise RequestError(f"{unused[0]} belongs to --layers; give both")
+    request = command_verify.LayersRequest(every, model, weights, config, calibration) if layers else None
+    if not command_verify.run(artifacts, threads, request, json):
         raise typer.Exit(1)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from onenet import console
 from onenet.calibration.images import read_image
 from onenet.calibration.samples import find_images
-from onenet.errors import RequestError
+from onenet.errors import CheckError, RequestError
 from onenet.files import check_folder
 from onenet.quiet import quiet
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.memory import peak_bytes
-from onenet.runtimes.parity import may_saturate
+from onenet.runtimes.parity import Verification, check_bytes, may_saturate, verify
 from onenet.runtimes.segment import Fit, check_segments, make_plan, segment, write_mask
 from onenet.runtimes.session import shape_text
 from onenet.runtimes.tiles import tiling_of
@@ -63,8 +63,14 @@ def masks_of(sources: list[Path], out: Path | None) -> dict[Path, Path]:
 
 
 def open_for_run(path: Path, threads: int | None, steps: console.Steps) -> Artifact:
-    """The artifact; in exact arithmetic where this CPU's int8 kernels would saturate."""
+    """The artifact; in exact arithmetic where this CPU's int8 kernels would saturate.
+
+    Raises:
+        CheckError: it is not the file that the manifest beside it describes, or a file without one fails its check.
+    """
     with quiet():
+        if not check_bytes(path).passed:  # runtimes do not survive every damaged file: another process tries it first
+            refuse_failed(verify(path, threads))
         artifact = open_artifact(path, threads)
         check_segments(artifact)
         saturates = may_saturate(artifact)
@@ -72,6 +78,12 @@ def open_for_run(path: Path, threads: int | None, steps: console.Steps) -> Artif
     if saturates:
         steps.warn("this CPU has no VNNI and onnxruntime's int8 kernels saturate on it: computing in float, which is slower")
     return artifact
+
+
+def refuse_failed(found: Verification) -> None:
+    failed = next((check for check in found.checks if check.passed is False), None)
+    if failed is not None:
+        raise CheckError(f"{found.artifact} failed its check of {failed.name}: {failed.detail}")
 
 
 def run_image(artifact: Artifact, image: Path, mask: Path, fit: Fit, steps: console.Steps) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def checked(artifact: ExportedArtifact) -> str:
 def print_verification(result: Verification) -> None:
     out = stdout()
     state = "[green]verified[/green]" if result.passed else "[red]FAILED[/red]"
-    runtime = f"{result.runtime['name']} {result.runtime['version']}"
+    runtime = f"{result.runtime['name']} {result.runtime['version']}".strip()
     out.print(f"{escape(result.artifact)}: {state}  ({result.target} {result.precision}, {runtime})", soft_wrap=True)
     table = plain_table("", "check", "found")
     for check in result.checks:

@@ -81,9 +81,10 @@ def size_of(path: Path) -> int:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file; of a folder, over the relative names and contents of its files in order."""
     digest = hashlib.sha256()
-    if path.is_file():
-        digest.update(path.read_bytes())
-        return digest.hexdigest()
-    for each in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(each.relative_to(path).as_posix().encode() + b"\0" + each.read_bytes())
+    for each in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        if each != path:
+            digest.update(each.relative_to(path).as_posix().encode() + b"\0")
+        with each.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()

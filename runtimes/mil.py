@@ -10,6 +10,7 @@ runs, or how that unit rounds.
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import types
 import typing
@@ -175,6 +176,7 @@ class Program:
                 key: as_parameter([values[each] if isinstance(each, str) else each for each in operands], hints[key])
                 for key, operands in step.arguments.items()
             }
+            inspect.signature(function).bind(**arguments)  # says what is missing more plainly than the call would
             found = function(**arguments)
             results = tuple(np.asarray(each) for each in (found if isinstance(found, list) else [found]))
         except Exception as error:  # numpy and torch raise anything on arguments that do not fit one another

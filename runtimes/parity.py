@@ -38,14 +38,15 @@ class Tolerance:
 
 
 TOLERANCES: dict[str, Tolerance] = {
-    # Another summation order costs 1e-7 to 1e-6 of the largest value; a wrong weight layout costs 1e-1.
-    "fp32": Tolerance(relative=1e-5),
+    # Another summation order costs 1e-7 to 1e-6 of the largest value, and 1.2e-5 was seen between PyTorch and XNNPACK, each about
+    # 1e-5 from float64, on a golden picture full of edges; a wrong weight layout costs 1e-1.
+    "fp32": Tolerance(relative=2e-5),
     # 11-bit mantissas through some 25 layers measure 55 to 75 dB.
     "fp16": Tolerance(sqnr_db=50.0),
     # Kernels round differently: XNNPACK and the reference kernels differ by one step in about 3 % of values.
     "int8": Tolerance(mean_steps=1.0, agreement=0.99),
     # Against the same int8 weights in float arithmetic.
-    "w8": Tolerance(relative=1e-5),
+    "w8": Tolerance(relative=2e-5),
 }
 
 

@@ -331,6 +331,20 @@ def test_large_images_are_read_and_huge_ones_refused(tmp_path: Path, monkeypatch
         read_image(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(("colour_type", "mode", "million"), [(0, "L", 134), (2, "RGB", 134), (3, "P", 67), (6, "RGBA", 67)])
+def test_a_claim_of_many_pixels_is_refused_unread(
+    tmp_path: Path, colour_type: int, mode: str, million: int
+) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 12000, 11500, 8, colour_type, 0, 0, 0)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b""))
+    with pytest.raises(ImageError, match=f"12000 x 11500 pixels; at most {million} million of mode {mode} are read"):
+        read_image(path)
+
+
 def test_a_text_chunk_bomb_is_refused(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("comment", "x" * 2_000_000, zip=True)

@@ -150,11 +150,15 @@ def example(name: str) -> dict[str, Any]:
             "resize_bilinear": dict(target_size_height=9, target_size_width=5),
             "upsample_bilinear": dict(scale_factor_width=2.0),
         },
+        **{name: dict(alpha=0.3) for name in ("threshold", "thresholded_relu")},
+        "linear_activation": dict(alpha=0.3, beta=0.4),
         **{name: dict(y=random(3, 6, 8, seed=3, low=0.2)) for name in BINARY if not name.startswith("logical")},
     }.get(name, {})
     image = image[:1, :, :2, :2] if name == "reduce_prod" else image
     image = np.abs(image) + 0.2 if name in (*POSITIVE, "log", "rsqrt") else image
     found: dict[str, Any] = {"x": image, **arguments}
+    if name == "scaled_dot_product_attention":
+        found = dict(query=image, key=random(2, 3, 5, 8, seed=1), value=random(2, 3, 5, 4, seed=2))
     return {k: v.astype(np.float16) if isinstance(v, np.ndarray) else v for k, v in found.items()}
 
 

@@ -91,7 +91,7 @@ def corrected(calibration: Calibration, plain: QuantizedModel) -> QuantizedModel
     content = {
         f.name: getattr(plain.record, f.name) for f in dataclasses.fields(plain.record) if f.name not in ("id", "biases")
     }
-    biases = correct_biases(calibration.program, plain.reference, calibration.inputs)
+    biases = correct_biases(calibration.means, plain.reference, calibration.inputs)
     return quantize(calibration.model, make_record(**content, biases=biases))
 
 

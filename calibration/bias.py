@@ -21,15 +21,14 @@ from onenet.errors import RequestError
 
 
 @torch.no_grad()
-def correct_biases(program: GraphModule, quantized: GraphModule, inputs: list[Tensor]) -> dict[str, str]:
+def correct_biases(wanted: dict[str, Tensor], quantized: GraphModule, inputs: list[Tensor]) -> dict[str, str]:
     """What to add to the bias of each layer of ``quantized``, base64 of float32 per channel.
 
     Args:
-        program: the float network.
-        quantized: the same after calibration.
+        wanted: the float network's mean of each channel of each layer on the same inputs, from ``run_with_means``.
+        quantized: the network after calibration.
         inputs: complete inputs (N, C, H, W); the activations that all of them lead to are held in memory.
     """
-    wanted = channel_means(program, inputs)
     corrections: dict[str, str] = {}
     values: dict[Node, list[Any]] = {}
     last_use = {source: node for node in quantized.graph.nodes for source in node.all_input_nodes}
@@ -62,8 +61,9 @@ def called(node: Node, values: dict[Node, Any]) -> Any:
     return node.target(*args, **kwargs)  # type: ignore[operator]  # every target is an operator or a function
 
 
-def channel_means(program: GraphModule, inputs: list[Tensor]) -> dict[str, Tensor]:
-    """Mean of each channel of each layer's result, over all inputs, in float64."""
+@torch.no_grad()
+def run_with_means(program: GraphModule, inputs: list[Tensor]) -> tuple[list[Any], dict[str, Tensor]]:
+    """What the program returns for each input, and the mean of each channel of each layer over all inputs, in float64."""
 
     class Means(Interpreter):
         def run_node(self, n: Node) -> Any:
@@ -73,9 +73,7 @@ def channel_means(program: GraphModule, inputs: list[Tensor]) -> dict[str, Tenso
             return result
 
     found: dict[str, Any] = {}
-    for each in inputs:
-        Means(program).run(each)
-    return found
+    return [Means(program).run(each) for each in inputs], found
 
 
 def mean_of(node: Node, results: list[Tensor]) -> Tensor:

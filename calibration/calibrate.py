@@ -20,7 +20,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-from onenet.calibration.bias import correct_biases, shift_biases
+from onenet.calibration.bias import correct_biases, run_with_means, shift_biases
 from onenet.calibration.estimators import ESTIMATORS, Range, int8_error
 from onenet.calibration.histogram import Histogram
 from onenet.calibration.images import PREPROCESSING
@@ -80,7 +80,7 @@ def decide(calibration: Calibration, recipe: Recipe) -> QuantizedModel:
     uncorrected = quantize(calibration.model, make_record(**content))
     if not recipe.bias_correction:
         return uncorrected
-    biases = correct_biases(calibration.program, uncorrected.reference, calibration.inputs)
+    biases = correct_biases(calibration.means, uncorrected.reference, calibration.inputs)
     corrected = quantize(calibration.model, make_record(**content, biases=biases))
     return min(uncorrected, corrected, key=lambda each: output_error(calibration, each))
 
@@ -135,9 +135,18 @@ class Calibration:
     """A few complete inputs (N, C, H, W), on which biases are corrected."""
 
     @functools.cached_property
+    def run(self) -> tuple[list[Any], dict[str, torch.Tensor]]:
+        return run_with_means(self.program, self.inputs)
+
+    @property
     def expected(self) -> list[torch.Tensor]:
         """The float network's first output for each of ``inputs``, in float64."""
-        return [outputs(self.program, [each])[0].double() for each in self.inputs]
+        return [(each[0] if isinstance(each, (tuple, list)) else each).double() for each in self.run[0]]
+
+    @property
+    def means(self) -> dict[str, torch.Tensor]:
+        """The float network's mean of each channel of each layer over ``inputs``."""
+        return self.run[1]
 
 
 def observe(

@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Interpreter, Node
 
 from onenet.errors import OneNetError, ToolError
-from onenet.export.job import Job, as_list
+from onenet.export.job import Job
 from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, aten
 from onenet.quiet import quiet
 from onenet.runtimes import golden
@@ -102,8 +102,9 @@ def sites_of(module: GraphModule, job: Job) -> dict[Node, Site]:
         if node in variable and is_operator(node) and (node.target in RELU or not only_user(node, RELU)):
             quantize = only_user(node, (QUANTIZE,))
             found[quantize or node] = Site(fused(node), quantize or node)
-    (results,) = next(node for node in module.graph.nodes if node.op == "output").args
-    for spec, result in zip(job.model.spec.outputs, as_list(results), strict=True):
+    given: Any = next(node for node in module.graph.nodes if node.op == "output").args[0]
+    results: list[Node] = list(given) if isinstance(given, (list, tuple)) else [given]
+    for spec, result in zip(job.model.spec.outputs, results, strict=True):
         source = result.all_input_nodes[0] if result.target is DEQUANTIZE else result
         if source in found:
             found[source] = dataclasses.replace(found[source], outputs=(*found[source].outputs, spec.name))

@@ -12,7 +12,7 @@ from onenet.errors import RequestError
 from onenet.export.job import Job
 from onenet.model import Model, QuantizedModel
 from onenet.models import REGISTRY
-from onenet.models.build import OUTPUTS, Output
+from onenet.models.build import OUTPUTS, Output, is_file_reference
 from onenet.quiet import quiet
 from onenet.runtimes.artifact import manifest_of, read_sidecar, sidecar_of
 from onenet.spec import TensorSpec
@@ -48,7 +48,7 @@ def rebuild(
 
 def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights: Path | None, config: Path | None) -> Model:
     source = manifest.get("source") or {}
-    name = model or source.get("model")
+    name = str(model or source.get("model"))
     role = manifest["outputs"][0].get("role")
     output: Output = role if role in OUTPUTS else "logits"
     wanted = what_is_missing(source, name, weights, config)
@@ -68,13 +68,12 @@ def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights
     return built
 
 
-def what_is_missing(source: dict[str, Any], name: Any, weights: Path | None, config: Path | None) -> str:
+def what_is_missing(source: dict[str, Any], name: str, weights: Path | None, config: Path | None) -> str:
     """What the caller must give for a network that its manifest only names; empty where nothing is missing."""
-    if not isinstance(name, str) or (name not in REGISTRY and ".py" not in name and config is None):
+    if name not in REGISTRY and not is_file_reference(name) and config is None:
         return "--model FILE.py:FACTORY, or --config FILE of the official repository"
-    if weights is None and source.get("weights") not in ("shipped", "random", "from the factory"):
-        return "--weights FILE"
-    return ""
+    itself = ("shipped", "random", "from the factory", None)
+    return "--weights FILE" if weights is None and source.get("weights") not in itself else ""
 
 
 def untrained(source: dict[str, Any]) -> dict[str, Any]:

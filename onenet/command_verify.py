@@ -128,8 +128,8 @@ def print_layers(profiles: Sequence[Profile], every: bool) -> None:
     out.print()
     out.print(layer_table(profiles, shown))
     out.print()
-    out.print("SQNR in dB against the float network, on the golden image; off: from the reference, on", style="dim")
-    out.print("average in int8 steps, or at most as a share of the largest value; ✗: wrong by itself.", style="dim")
+    out.print("SQNR in dB against the float network, on the golden image. off: from the", style="dim")
+    out.print("reference, in int8 steps on average, in float at most. ✗: wrong by itself.", style="dim")
     if len(shown) < len(rows):
         out.print(f"{len(shown)} of {len(rows)} layers, the wrong and the worst; --all shows every one.", style="dim")
     some = [row.operators[0] for row in rows if None in row.layers]

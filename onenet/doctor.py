@@ -13,6 +13,7 @@ NEEDS = {
     "export coreml": ("torch", "torchao", "coremltools"),
     "run .tflite": ("ai-edge-litert",),
     "run .onnx": ("onnxruntime",),
+    "run .mlpackage": ("coremltools", "torch"),
     "draw previews": ("matplotlib",),
 }
 

@@ -36,12 +36,12 @@ class LayerTolerance:
 
 
 TOLERANCES: dict[str, LayerTolerance] = {
-    # One operator in another order of summation. Measured on onenet-ed4 and onenet-e4, TFLite and ONNX: up to 2.4e-6.
-    "fp32": LayerTolerance(relative=1e-5),
-    # Weights and values of 11 bits: at least 61.8 dB and at most 9.4e-4 there. One wrong channel of many shows in the latter.
-    "fp16": LayerTolerance(relative=5e-3, sqnr_db=50.0),
+    # One operator in another order of summation. Measured on onenet-ed4 and onenet-e4, all targets: up to 2.4e-6.
+    "fp32": LayerTolerance(relative=2e-5),
+    # Weights and values of 11 bits: at least 59 dB and at most 2.0e-3 there. One wrong channel of many shows in the latter.
+    "fp16": LayerTolerance(relative=1e-2, sqnr_db=50.0),
     # Kernels round to either neighbour where the exact sum lies half-way between two steps: never more than 1 step there,
-    # 0.005 on average. A wrong sum is further off, a wrong zero point by 1 step everywhere, a wrong scale by parts of one.
+    # 0.009 on average. A wrong sum is further off, a wrong zero point by 1 step everywhere, a wrong scale by parts of one.
     "int8": LayerTolerance(max_steps=1.01, mean_steps=0.1, off_grid=0.05),
 }
 

@@ -168,7 +168,7 @@ def layer_values(interpreter: Any) -> Iterator[tuple[str, LayerValue]]:
 
 
 def is_float(tensor: dict[str, Any]) -> bool:
-    return np.dtype(tensor["dtype"]).kind == "f"
+    return bool(np.dtype(tensor["dtype"]).kind == "f")
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

@@ -91,7 +91,7 @@ class OnnxSession:
             results = dict(zip(wanted, session.run(list(wanted), dict(feeds)), strict=True))
         except Exception as error:  # its errors share no base class below Exception
             raise ToolError(f"onnxruntime failed on {self.path.name}: {one_line(error)}") from error
-        return {name: LayerValue(results[tensor], *quantization) for name, (tensor, *quantization) in found.items()}
+        return {name: LayerValue(results[tensor], scale, zero_point) for name, (tensor, scale, zero_point) in found.items()}
 
 
 Watched = tuple[str, float | None, int]

@@ -79,8 +79,8 @@ class TFLite:
         weights = np.asarray(buffer.data).view(kind).reshape(tensor.shape).transpose(0, 3, 1, 2)  # OHWI in the file
         buffer.data = np.ascontiguousarray(edit(weights).transpose(0, 2, 3, 1)).reshape(-1).view(np.uint8)
 
-    def swap_axes(self, layer: Layer) -> None:
-        """A transpose between two reshapes: the two axes that it moves stay."""
+    def mix_pixels(self, layer: Layer) -> None:
+        """The transpose inside a pixel shuffle leaves every axis where it is."""
         operator = self.operator(layer)
         buffer = self.model.buffers[self.graph.tensors[operator.inputs[1]].buffer]
         buffer.data = np.arange(len(buffer.data) // 4, dtype=np.int32).view(np.uint8)
@@ -144,7 +144,7 @@ class Onnx:
         node, place, name = self.weight(layer)
         node.input[place] = self.replace(name, edit)
 
-    def swap_axes(self, layer: Layer) -> None:
+    def mix_pixels(self, layer: Layer) -> None:
         (order,) = self.node(layer, "Transpose").attribute
         order.ints[:] = sorted(order.ints)
 
@@ -204,6 +204,13 @@ class CoreML:
         shape = [n.constant.size for n in weight.outputs[0].type.tensorType.dimensions]
         value = weight.attributes["quantized_data" if quantized else "val"]
         self.edit(value, np.int8 if quantized else np.float32, lambda data: edit(data.reshape(shape)))
+
+    def mix_pixels(self, layer: Layer) -> None:
+        """``depth_to_space`` reads a block's rows and columns from the channels in another order than ``pixel_shuffle``."""
+        operation = self.operation(layer, "pixel_shuffle")
+        operation.type = "depth_to_space"
+        operation.inputs["block_size"].CopyFrom(operation.inputs["upscale_factor"])
+        del operation.inputs["upscale_factor"]
 
     def edit(self, value: Any, kind: Any, edit: Edit) -> None:
         """Change a constant where it is kept: in the program, or in the file of weights (64-byte entries; see runtimes)."""

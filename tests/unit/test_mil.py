@@ -129,29 +129,20 @@ def example(name: str) -> dict[str, Any]:
     """Arguments for each operator that computes, its tensors in float16."""
     image, three = random(2, 3, 6, 8), random(3, seed=1, low=0.1)
     arguments: dict[str, Any] = {
-        **{
-            "clip": dict(alpha=-0.3, beta=0.7),
-            "elu": dict(alpha=0.3),
-            "leaky_relu": dict(alpha=0.3),
-            "prelu": dict(alpha=three),
-        },
-        **{
-            "sigmoid_hard": dict(alpha=0.3, beta=0.4),
-            "batch_norm": dict(mean=three, variance=three + 1, gamma=three, beta=three),
-        },
-        **{"instance_norm": dict(gamma=three, beta=three), "linear": dict(weight=random(4, 8, seed=2))},
-        **{
-            "matmul": dict(y=random(8, 5, seed=2)),
-            "avg_pool": dict(kernel_sizes=(3, 2)),
-            "max_pool": dict(kernel_sizes=(3, 2)),
-        },
-        **{"conv": dict(weight=random(4, 3, 3, 3, seed=2)), "conv_transpose": dict(weight=random(3, 4, 3, 3, seed=2))},
-        **{
-            "resize_bilinear": dict(target_size_height=9, target_size_width=5),
-            "upsample_bilinear": dict(scale_factor_width=2.0),
-        },
-        **{name: dict(alpha=0.3) for name in ("threshold", "thresholded_relu")},
-        "linear_activation": dict(alpha=0.3, beta=0.4),
+        "avg_pool": dict(kernel_sizes=(3, 2)),
+        "batch_norm": dict(mean=three, variance=three + 1, gamma=three, beta=three),
+        "clip": dict(alpha=-0.3, beta=0.7),
+        "conv": dict(weight=random(4, 3, 3, 3, seed=2)),
+        "conv_transpose": dict(weight=random(3, 4, 3, 3, seed=2)),
+        "instance_norm": dict(gamma=three, beta=three),
+        "linear": dict(weight=random(4, 8, seed=2)),
+        "matmul": dict(y=random(8, 5, seed=2)),
+        "max_pool": dict(kernel_sizes=(3, 2)),
+        "prelu": dict(alpha=three),
+        "resize_bilinear": dict(target_size_height=9, target_size_width=5),
+        "upsample_bilinear": dict(scale_factor_width=2.0),
+        **{name: dict(alpha=0.3) for name in ("elu", "leaky_relu", "threshold", "thresholded_relu")},
+        **{name: dict(alpha=0.3, beta=0.4) for name in ("linear_activation", "sigmoid_hard")},
         **{name: dict(y=random(3, 6, 8, seed=3, low=0.2)) for name in BINARY if not name.startswith("logical")},
     }.get(name, {})
     image = image[:1, :, :2, :2] if name == "reduce_prod" else image

@@ -27,6 +27,7 @@ from onenet.runtimes.metrics import sqnr_db
 from tests.conftest import smooth_images
 
 SIZE = (16, 16)
+QUICK = replace(INT8, estimator="min-max", bias_correction=False)
 IMAGES = list(smooth_images(6, 3, *SIZE))
 
 
@@ -111,12 +112,12 @@ def observed(name: str) -> Calibration:
 @pytest.mark.parametrize("name", NETS)
 def test_every_layer_can_have_every_precision(name: str) -> None:
     calibration = observed(name)
-    int8 = quality(decide(calibration, replace(INT8, bias_correction=False)))
+    int8 = quality(decide(calibration, QUICK))
     assert int8 > 35
     assert quality(decide(calibration, W8)) > int8 - 6
     for _, layer in layers_of(calibration.program):
         for precision in ("float", "w8"):
-            recipe = Recipe("mixed", (Rule(precision, name=layer), Rule("int8")), bias_correction=False)
+            recipe = replace(QUICK, rules=(Rule(precision, name=layer), Rule("int8")))
             mixed = decide(calibration, recipe)
             assert quality(mixed) > int8 - 6
             (node,) = (each for each in nodes_of(mixed, *WEIGHTED) if each.name == layer)
@@ -134,7 +135,7 @@ PROBABILITY = (1 / 256, -128)
 
 @pytest.mark.parametrize("name", ["sigmoid", "softmax, shuffle", "squeeze and excite"])
 def test_probabilities_are_read_on_the_scale_they_are_written_on(name: str) -> None:
-    model = decide(observed(name), INT8)
+    model = decide(observed(name), QUICK)
     (node,) = nodes_of(model, torch.ops.aten.sigmoid.default, torch.ops.aten.softmax.int)
     while node.target not in (*WEIGHTED, torch.ops.aten.mul.Tensor):
         pairs = [user for user in node.users if user.target is QUANTIZE]
@@ -146,7 +147,7 @@ def test_probabilities_are_read_on_the_scale_they_are_written_on(name: str) -> N
 
 
 def test_probabilities_in_a_concat_take_its_scale() -> None:
-    model = decide(observed("sigmoid into concat"), INT8)
+    model = decide(observed("sigmoid into concat"), QUICK)
     (node,) = nodes_of(model, torch.ops.aten.cat.default)
     assert len(scales(node)) == 1
     (site,) = [site for site in model.record.sites.values() if "sigmoid" in site.names]
@@ -157,7 +158,7 @@ def test_probabilities_in_a_concat_take_its_scale() -> None:
 def test_computed_weights_stay_in_float_and_are_listed() -> None:
     calibration = observed("computed weights")
     assert [name for _, name in layers_of(calibration.program)] == ["conv2d_1"]
-    assert float_operators(decide(calibration, INT8).reference) == ["aten.conv2d"]
+    assert float_operators(decide(calibration, QUICK).reference) == ["aten.conv2d"]
 
 
 # --- recipes ----------------------------------------------------------------
@@ -216,7 +217,7 @@ def test_what_a_layer_in_float_leads_to_is_float_up_to_the_next_layer(
     kept: tuple[str, ...], expected: set[str], precision: str
 ) -> None:
     rules = tuple(Rule(precision, name=name) for name in kept)
-    model = decide(observed_branchy(), Recipe("mixed", (*rules, Rule("int8"))))
+    model = decide(observed_branchy(), replace(QUICK, rules=(*rules, Rule("int8"))))
     assert float_nodes(model) == expected
     for node in nodes_of(model, *WEIGHTED):
         weight = node.all_input_nodes[1]
@@ -243,7 +244,7 @@ def test_a_layer_in_float_computes_exactly() -> None:
 
 @pytest.mark.parametrize("limit", [127, 63, 7, 1])
 def test_weights_stay_within_the_limit(limit: int) -> None:
-    model = decide(observed_branchy(), replace(INT8, weight_limit=limit))
+    model = decide(observed_branchy(), replace(QUICK, weight_limit=limit))
     buffers = dict(model.reference.named_buffers())
     weights = [buffers[str(node.args[0].target)] for node in nodes_of(model, DEQUANTIZE_CHANNELS)]  # type: ignore[union-attr]
     assert len(weights) == 4
@@ -258,8 +259,8 @@ def test_x86_safe_costs_little() -> None:
 
 
 def test_scales_do_not_depend_on_what_else_is_in_float() -> None:
-    whole = decide(observed_branchy(), INT8).record.sites
-    part = decide(observed_branchy(), Recipe("mixed", (Rule("float", name="conv2d_3"), Rule("int8")))).record.sites
+    whole = decide(observed_branchy(), QUICK).record.sites
+    part = decide(observed_branchy(), replace(QUICK, rules=(Rule("float", name="conv2d_3"), Rule("int8")))).record.sites
     assert part.keys() == whole.keys() - {"conv2d_3"}
     assert {name: whole[name] for name in part} == part
     assert Counter(len(site.names) for site in whole.values()) == Counter([1, 3, 2, 1])

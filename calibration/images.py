@@ -40,7 +40,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 MOST_PIXELS = {"RGB": 1 << 27, "L": 1 << 27}
-"""Of one image, by Pillow's mode. Decoding these takes about 12 bytes a pixel, and a file of 10 kB can claim any number of them."""
+"""Of one image, by Pillow's mode. Decoding takes about 12 bytes a pixel, and a file of 10 kB can claim any number of them."""
 MOST_PIXELS_OTHERWISE = 1 << 26
 """Other modes take up to 20 bytes a pixel."""
 _ORIENTATION = 0x0112
@@ -139,7 +139,9 @@ def decode(data: bytes, name: str) -> Pixels:
 def check_size(image: Image.Image) -> None:
     most = MOST_PIXELS.get(image.mode, MOST_PIXELS_OTHERWISE)
     if image.width * image.height > most:
-        raise ValueError(f"{image.width} x {image.height} pixels; at most {most // 10**6} million of mode {image.mode} are read")
+        raise ValueError(
+            f"{image.width} x {image.height} pixels; at most {most // 10**6} million of mode {image.mode} are read"
+        )
 
 
 def reason(error: Exception) -> str:

@@ -287,7 +287,7 @@ def compare(reference: Reference, path: Path) -> Profile:
 
 def make_profile(artifact: Artifact, found: Comparison) -> Profile:
     sites, session = found.reference.sites.values(), artifact.session
-    known = {name for site in sites for name in site.names} | {spec.name for spec in artifact.inputs}
+    known = {name for site in sites for name in site.names} | {spec.name for spec in (*artifact.inputs, *artifact.outputs)}
     return Profile(
         artifact.path.name,
         found.reference.job.target,

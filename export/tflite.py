@@ -139,7 +139,11 @@ WEIGHTED = (
     schema.BuiltinOperator.FULLY_CONNECTED,
 )
 CONSTANTS = {1: "weight", 2: "bias"}
-HELPERS = {schema.BuiltinOperator.PAD: "pad", schema.BuiltinOperator.QUANTIZE: "quantize"}
+HELPERS = {
+    schema.BuiltinOperator.PAD: "pad",
+    schema.BuiltinOperator.QUANTIZE: "quantize",
+    schema.BuiltinOperator.DEQUANTIZE: "dequantize",
+}
 """What the converter puts before or behind a layer's operator: it does not have the layer's value."""
 
 

@@ -11,10 +11,12 @@ from typing import Any
 from rich.markup import escape
 
 from onenet import console
+from onenet.errors import ToolError
 from onenet.files import check_folder, publish, temporary_folder
 from onenet.quiet import quiet
 from onenet.runtimes.layers import Layer, Profile, Row, describe, side_by_side
 from onenet.runtimes.parity import Verification, verify
+from onenet.runtimes.report.profile import draw_profiles
 
 HINTS = {
     "bytes": "the file was changed after its export: take the original, or export it again",
@@ -73,7 +75,7 @@ def hints(result: Verification) -> list[str]:
 
 def print_hints(result: Verification) -> None:
     for hint in hints(result):
-        console.stdout().print(f"try: {hint}", style="yellow", markup=False)
+        console.stdout().print(f"try: {hint}", style="yellow", markup=False, soft_wrap=True)
 
 
 def readable(artifacts: Sequence[Path], results: Sequence[Verification]) -> list[Path]:
@@ -104,7 +106,7 @@ def compare_layers(artifacts: Sequence[Path], request: LayersRequest, *, silent:
             write_json(path.with_name(path.name + ".layers.json"), profiles[-1].as_dict())
         if profiles:
             steps.start("drawing the profile")
-            draw(artifacts[0].with_name(artifacts[0].name + ".layers.png"), profiles)
+            draw(artifacts[0].with_name(artifacts[0].name + ".layers.png"), profiles, steps)
     return profiles
 
 
@@ -114,10 +116,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         publish(folder / path.name, path)
 
 
-def draw(path: Path, profiles: Sequence[Profile]) -> None:
-    from onenet.runtimes.report.profile import draw_profiles
-
-    draw_profiles(path, profiles, ", ".join(profile.artifact for profile in profiles))
+def draw(path: Path, profiles: Sequence[Profile], steps: console.Steps) -> None:
+    try:
+        draw_profiles(path, profiles, ", ".join(profile.artifact for profile in profiles))
+    except ToolError as error:  # matplotlib is missing; the table and the JSON say the same
+        steps.warn(f"no picture: {error}")
 
 
 def print_layers(profiles: Sequence[Profile], every: bool) -> None:

@@ -38,8 +38,8 @@ class Tolerance:
 
 
 TOLERANCES: dict[str, Tolerance] = {
-    # Another summation order costs 1e-7 to 1e-6 of the largest value, and 1.2e-5 was seen between PyTorch and XNNPACK, each about
-    # 1e-5 from float64, on a golden picture full of edges; a wrong weight layout costs 1e-1.
+    # Another summation order costs 1e-7 to 1e-6 of the largest value; 1.2e-5 was seen between PyTorch and XNNPACK, each about
+    # 1e-5 from float64, on a golden picture full of edges. A wrong weight layout costs 1e-1.
     "fp32": Tolerance(relative=2e-5),
     # 11-bit mantissas through some 25 layers measure 55 to 75 dB.
     "fp16": Tolerance(sqnr_db=50.0),

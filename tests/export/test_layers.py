@@ -216,12 +216,17 @@ def double_scale(module: GraphModule) -> None:
         node.args = (node.args[0], 2 * node.args[1], *node.args[2:])
 
 
-@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
-    ("break_it", "layer"), [(swap_concat, ("cat_1",)), (double_scale, STRIDED)], ids=["swapped concat", "wrong scale"]
+    ("target", "break_it", "layer"),
+    [
+        ("tflite", swap_concat, ("cat_1",)),
+        ("tflite", double_scale, STRIDED),
+        ("onnx", double_scale, STRIDED),
+        ("coreml", swap_concat, ("cat_1",)),
+    ],
 )
 def test_a_converter_s_fault_is_found(
-    break_it: Callable[[GraphModule], None], layer: tuple[str, ...], target: str, artifacts: Artifacts, tmp_path: Path
+    target: str, break_it: Callable[[GraphModule], None], layer: tuple[str, ...], artifacts: Artifacts, tmp_path: Path
 ) -> None:
     job = make_job(quantized_of("ed"), target, "int8", "float")
     module = copied(job.arranged.module)

@@ -332,9 +332,7 @@ def test_large_images_are_read_and_huge_ones_refused(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(("colour_type", "mode", "million"), [(0, "L", 134), (2, "RGB", 134), (3, "P", 67), (6, "RGBA", 67)])
-def test_a_claim_of_many_pixels_is_refused_unread(
-    tmp_path: Path, colour_type: int, mode: str, million: int
-) -> None:
+def test_a_claim_of_many_pixels_is_refused_unread(tmp_path: Path, colour_type: int, mode: str, million: int) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -24,7 +24,6 @@ from onenet.errors import OneNetError, ToolError
 from onenet.export.job import Job
 from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, aten
 from onenet.quiet import quiet
-from onenet.runtimes import golden
 from onenet.runtimes.artifact import Artifact, open_artifact, to_stored
 from onenet.runtimes.layers import (
     TOLERANCES,
@@ -39,7 +38,7 @@ from onenet.runtimes.layers import (
     program_layers,
 )
 from onenet.runtimes.metrics import sqnr_db
-from onenet.runtimes.parity import may_saturate
+from onenet.runtimes.parity import may_saturate, read_golden
 from onenet.runtimes.session import Array, quantise, shape_text
 
 Floats = NDArray[np.float32]
@@ -275,8 +274,7 @@ def compare(reference: Reference, path: Path) -> Profile:
     """``profile``, with a reference that serves several artifacts of one job."""
     with quiet():
         artifact = open_exact(path)
-        entries = zip(artifact.manifest["golden"]["inputs"], artifact.inputs, strict=True)
-        feeds = {spec.name: golden.read_input(entry, spec.canonical()) for entry, spec in entries}
+        feeds, _ = read_golden(artifact)
         values = artifact_values(artifact, feeds)
         named = {reference.names.get(name, name): value for name, value in values.items()}
         inputs = [torch.from_numpy(feeds[spec.name]) for spec in reference.job.model.spec.inputs]

@@ -80,7 +80,7 @@ def untrained(source: dict[str, Any]) -> dict[str, Any]:
     """The options that ``build`` gets for a network with random weights."""
     if source.get("weights") != "random":
         return {}
-    shape = source.get("config") or {}
+    shape = source["config"] if isinstance(source.get("config"), dict) else {}
     kernel = shape.get("kernel")
     return dict(
         random_weights=True,

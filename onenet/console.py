@@ -168,7 +168,7 @@ def checked(artifact: ExportedArtifact) -> str:
     unanswered = [c.name for c in artifact.verification.checks if c.passed is None and c.name != "bytes"]
     if unanswered:
         return f"[yellow]all but {', '.join(unanswered)}[/yellow]"
-    return "[green]evaluator parity[/green]" if artifact.verification.runtime["name"] == EVALUATOR else "[green]yes[/green]"
+    return "[green]evaluator[/green]" if artifact.verification.runtime["name"] == EVALUATOR else "[green]yes[/green]"
 
 
 def print_verification(result: Verification) -> None:

@@ -241,7 +241,7 @@ def describe(profile: Profile) -> str:
     """``The first bad layer is conv2d_3, relu_3: ...``, in one sentence."""
     bad = profile.first_bad_layer
     if bad is None:
-        return f"Each of {len(profile.layers)} layers is right on its own inputs."
+        return f"All {len(profile.layers)} layers are right on their own inputs."
     return f"The first bad layer is {', '.join(bad.operators)}: {bad.wrong}."
 
 

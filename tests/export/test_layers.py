@@ -348,7 +348,7 @@ def test_the_command_shows_one_table_of_all_formats(artifacts: Artifacts, net_fi
     assert max(map(len, lines)) <= 80 + len(str(tmp_path))
     assert sum(line.startswith("conv2d") or line.startswith("cat") for line in lines) == 12
     assert "12 of " in done.output
-    assert done.output.count("is right on its own inputs.") == 3
+    assert done.output.count("are right on their own inputs.") == 3
     for path in paths.values():
         document = json.loads(path.with_name(path.name + ".layers.json").read_text())
         assert document["first_bad_layer"] is None

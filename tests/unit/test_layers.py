@@ -118,7 +118,7 @@ def test_the_first_bad_layer_is_the_first_of_the_graph() -> None:
     assert found.first_bad_layer is found.layers[1]
     assert not found.passed
     assert describe(found) == "The first bad layer is conv2d_1: 2 steps off."
-    assert describe(profile("onnx", layer("conv2d"))) == "Each of 1 layers is right on its own inputs."
+    assert describe(profile("onnx", layer("conv2d"))) == "All 1 layers are right on their own inputs."
 
 
 def test_a_profile_is_json_whatever_its_values() -> None:

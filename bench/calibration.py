@@ -2,10 +2,10 @@
 
     python -m bench.calibration       # prints the table and writes docs/benchmarks/calibration.md and calibration.json
 
-The network is the shipped onenet-e4 (width 16, 256x256). ai-edge-quantizer gets it twice: as litert-torch converts the
-published form, and as our fp32 TFLite file, lowered. Each row is a process of its own with all threads; seconds are of
-calibration alone, without imports and without building the network. Peak is the kernel's VmHWM at the end of the process,
-PyTorch included.
+The network is OneNet e4 at width 16, 256x256, with the paper's spatial convolution and without (the shipped form), random
+weights. ai-edge-quantizer gets it twice: as litert-torch converts the published form, and as our fp32 TFLite file, lowered.
+Each row is a process of its own with all threads; seconds are of calibration alone, without imports and without building the
+network. Peak is the kernel's VmHWM at the end of the process, PyTorch included. Stop everything else first.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ import typer
 from numpy.typing import NDArray
 
 from bench.memory import DOCS, context
+from onenet.model import Model
 from onenet.runtimes.memory import peak_bytes
 
-MODEL, SIDE = "onenet-e4", 256
+SIDE = 256
+NETWORKS = {"without spatial convolution": False, "with spatial convolution": True}
 OURS, THEIRS = 100, 4
 """Images; theirs takes too long for more, and its time is the same for each."""
 
@@ -37,6 +39,7 @@ OURS, THEIRS = 100, 4
 class Row:
     """One calibration."""
 
+    network: str
     tool: str
     images: int
     seconds: float
@@ -58,28 +61,34 @@ def images(count: int) -> Iterator[NDArray[np.float32]]:
     yield from (np.ascontiguousarray(each) for each in itertools.islice(turned, count))
 
 
-def ours(_: Path) -> Row:
+def build(network: str) -> Model:
+    import onenet
+
+    return onenet.build("onenet-e4", width=16, random_weights=True, spatial=NETWORKS[network])
+
+
+def ours(network: str, _: Path) -> Row:
     import onenet
     from onenet.quiet import quiet
 
     with quiet():
-        model = onenet.lower(onenet.build(MODEL))
+        model = onenet.lower(build(network))
         start = time.monotonic()
         onenet.calibrate(model, images(OURS))
-    return Row("onenet", OURS, time.monotonic() - start, peak_bytes() or 0)
+    return Row(network, "onenet", OURS, time.monotonic() - start, peak_bytes() or 0)
 
 
-def published(folder: Path) -> Row:
+def published(network: str, folder: Path) -> Row:
     feeds = [{"args_0": each[None]} for each in images(THEIRS)]
-    return ai_edge_quantizer("ai-edge-quantizer, published form", folder / "published.tflite", feeds)
+    return ai_edge_quantizer(network, "ai-edge-quantizer, published form", folder / "published.tflite", feeds)
 
 
-def lowered(folder: Path) -> Row:
+def lowered(network: str, folder: Path) -> Row:
     feeds = [{"image": each.transpose(1, 2, 0)[None].copy()} for each in images(THEIRS)]
-    return ai_edge_quantizer("ai-edge-quantizer, lowered by onenet", folder / f"{MODEL}_fp32.tflite", feeds)
+    return ai_edge_quantizer(network, "ai-edge-quantizer, lowered by onenet", folder / "onenet-e4_fp32.tflite", feeds)
 
 
-def ai_edge_quantizer(name: str, artifact: Path, feeds: list[dict[str, NDArray[np.float32]]]) -> Row:
+def ai_edge_quantizer(network: str, tool_name: str, artifact: Path, feeds: list[dict[str, NDArray[np.float32]]]) -> Row:
     from ai_edge_quantizer import quantizer, recipe
 
     from onenet.quiet import quiet
@@ -88,13 +97,13 @@ def ai_edge_quantizer(name: str, artifact: Path, feeds: list[dict[str, NDArray[n
         tool = quantizer.Quantizer(str(artifact), recipe.static_wi8_ai8())
         start = time.monotonic()
         tool.calibrate({"serving_default": feeds})
-    return Row(name, len(feeds), time.monotonic() - start, peak_bytes() or 0)
+    return Row(network, tool_name, len(feeds), time.monotonic() - start, peak_bytes() or 0)
 
 
 TOOLS = {each.__name__: each for each in (ours, published, lowered)}
 
 
-def convert(folder: Path) -> None:
+def convert(network: str, folder: Path) -> None:
     """The two TFLite files that ai-edge-quantizer calibrates."""
     import litert_torch
 
@@ -102,28 +111,31 @@ def convert(folder: Path) -> None:
     from onenet.quiet import quiet
 
     with quiet():
-        model = onenet.build(MODEL)
+        model = build(network)
         litert_torch.convert(model.module.eval(), model.example()).export(str(folder / "published.tflite"))
         onenet.export(onenet.lower(model), target="tflite", out=folder)
 
 
-def child(tool: str, folder: Path) -> Row:
-    command = [sys.executable, "-m", "bench.calibration", "--tool", tool, "--folder", str(folder)]
+def child(network: str, tool: str, folder: Path) -> Row:
+    command = [sys.executable, "-m", "bench.calibration", "--network", network, "--tool", tool, "--folder", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     return Row(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def main(
     out: Annotated[Path, typer.Option(help="folder for calibration.md and calibration.json")] = DOCS,
+    network: Annotated[str, typer.Option(hidden=True)] = "",
     tool: Annotated[str | None, typer.Option(hidden=True)] = None,
     folder: Annotated[Path, typer.Option(hidden=True)] = Path(),
 ) -> None:
     if tool is not None:
-        typer.echo(json.dumps(asdict(TOOLS[tool](folder))))
+        typer.echo(json.dumps(asdict(TOOLS[tool](network, folder))))
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        convert(Path(scratch))
-        rows = [child(name, Path(scratch)) for name in TOOLS]
+    rows = []
+    for each in NETWORKS:
+        with tempfile.TemporaryDirectory() as scratch:
+            convert(each, Path(scratch))
+            rows += [child(each, name, Path(scratch)) for name in TOOLS]
     text = table(rows)
     typer.echo(text)
     found = {"machine": context(), "rows": [asdict(row) for row in rows]}
@@ -135,11 +147,12 @@ def main(
 
 
 def table(rows: list[Row]) -> str:
-    lines = ["| tool | images | seconds | per image | ratio | peak |", "|---|--:|--:|--:|--:|--:|"]
+    lines = ["| network | tool | images | seconds | per image | ratio | peak |", "|---|---|--:|--:|--:|--:|--:|"]
+    own = {row.network: row.per_image for row in rows if row.tool == "onenet"}
     for row in rows:
-        ratio = f"{row.per_image / rows[0].per_image:.0f}"
+        ratio = f"{row.per_image / own[row.network]:.1f}"
         seconds = f"{row.seconds:.1f} | {row.per_image:.2f} s"
-        lines.append(f"| {row.tool} | {row.images} | {seconds} | {ratio} | {row.peak / 1e6:.0f} MB |")
+        lines.append(f"| {row.network} | {row.tool} | {row.images} | {seconds} | {ratio} | {row.peak / 1e6:.0f} MB |")
     return "\n".join(lines)
 
 

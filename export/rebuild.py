@@ -11,7 +11,7 @@ from onenet.calibration.record import CalibrationRecord
 from onenet.errors import RequestError
 from onenet.export.job import Job
 from onenet.model import Model, QuantizedModel
-from onenet.models import REGISTRY
+from onenet.models import DEFAULT, REGISTRY
 from onenet.models.build import OUTPUTS, Output, is_file_reference
 from onenet.quiet import quiet
 from onenet.runtimes.artifact import manifest_of, read_sidecar, sidecar_of
@@ -48,19 +48,17 @@ def rebuild(
 
 def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights: Path | None, config: Path | None) -> Model:
     source = manifest.get("source") or {}
-    name = str(model or source.get("model"))
+    name = str(model or (DEFAULT if config else source.get("model")))  # a configuration takes the place of any name
     role = manifest["outputs"][0].get("role")
     output: Output = role if role in OUTPUTS else "logits"
-    wanted = what_is_missing(source, name, weights, config)
+    wanted = what_is_missing(source, name, weights)
     if wanted:
         raise RequestError(f"{path.name} was made of {source.get('model')} with weights {source.get('weights')}; give {wanted}")
+    untrained = source.get("weights") == "random" and weights is None
+    shape = shape_options(source) if untrained and config is None else {}
+    size = image_size(manifest)
     built = onenet.build(
-        name,
-        weights=weights,
-        config=config,
-        input_size=image_size(manifest),
-        output=output,
-        **untrained(source) if weights is None and config is None else {},
+        name, weights=weights, config=config, input_size=size, output=output, random_weights=untrained, **shape
     )
     expected, found = source.get("weights_sha256"), built.spec.source.get("weights_sha256")
     if expected != found:
@@ -68,26 +66,20 @@ def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights
     return built
 
 
-def what_is_missing(source: dict[str, Any], name: str, weights: Path | None, config: Path | None) -> str:
+def what_is_missing(source: dict[str, Any], name: str, weights: Path | None) -> str:
     """What the caller must give for a network that its manifest only names; empty where nothing is missing."""
-    if name not in REGISTRY and not is_file_reference(name) and config is None:
+    if name not in REGISTRY and not is_file_reference(name):
         return "--model FILE.py:FACTORY, or --config FILE of the official repository"
     itself = ("shipped", "random", "from the factory", None)
     return "--weights FILE" if weights is None and source.get("weights") not in itself else ""
 
 
-def untrained(source: dict[str, Any]) -> dict[str, Any]:
-    """The options that ``build`` gets for a network with random weights."""
-    if source.get("weights") != "random":
-        return {}
+def shape_options(source: dict[str, Any]) -> dict[str, Any]:
+    """The shape of a network that no weights tell."""
     shape = source["config"] if isinstance(source.get("config"), dict) else {}
     kernel = shape.get("kernel")
     return dict(
-        random_weights=True,
-        width=shape.get("width"),
-        classes=shape.get("classes"),
-        kernel=kernel,
-        spatial=False if kernel is None else None,
+        width=shape.get("width"), classes=shape.get("classes"), kernel=kernel, spatial=False if kernel is None else None
     )
 
 

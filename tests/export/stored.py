@@ -17,7 +17,7 @@ from onenet.calibration.scheme import RELU, WEIGHTED
 from onenet.export import tflite
 from onenet.model import QuantizedModel
 from onenet.runtimes.coreml import CoreMLPackage, main_blocks
-from onenet.runtimes.mil import constant
+from onenet.runtimes.mil import constant, enum_name
 
 Array = NDArray[Any]
 Pair = tuple[np.float32, int]
@@ -195,10 +195,13 @@ class CoreML:
         if operation is None or operation.type not in ("quantize", "dequantize"):
             return None
         scale = self.argument(operation, "scale")
-        maker = operation if operation.type == "quantize" else self.makers[self.name(operation, "input")]
-        is_uint8 = self.argument(maker, "output_dtype") == "uint8"
+        integers = operation.outputs[0] if operation.type == "quantize" else self.output(self.name(operation, "input"))
+        is_uint8 = enum_name(integers.type.tensorType, "dataType") == "UINT8"
         zero_point = int(self.argument(operation, "zero_point")) if "zero_point" in operation.inputs else 0
         return np.float32(scale), zero_point - (128 if is_uint8 else 0)
+
+    def output(self, name: str) -> Any:
+        return next(each for each in self.makers[name].outputs if each.name == name)
 
     def name(self, operation: Any, key: str) -> str:
         (argument,) = operation.inputs[key].arguments

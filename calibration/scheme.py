@@ -116,7 +116,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
                 continue
             if is_layer(node):
                 floats.update(self.annotate_weighted(node))
-            elif not self.recipe.calibrated or floats.intersection(node.all_input_nodes):
+            elif not self.recipe.calibrated or stays_float(node, floats):
                 floats.add(node)
             elif node.target is aten.cat.default:
                 annotate_concat(node)
@@ -143,6 +143,15 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to check: an operator outside the scheme stays in float, and ``float_operators`` lists it."""
+
+
+def stays_float(node: Node, floats: set[Node]) -> bool:
+    """Whether an operator between layers computes in float because of what it reads.
+
+    A concatenation only where nothing of it is int8: TFLite's converter would put the rest on the scale of that part.
+    """
+    others = [each for each in node.all_input_nodes if each not in floats and each.op == "call_function"]
+    return bool(floats.intersection(node.all_input_nodes)) and not (others and node.target is aten.cat.default)
 
 
 def is_layer(node: Node) -> bool:

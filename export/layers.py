@@ -192,8 +192,9 @@ class Reference:
 
     def wrong(self, site: Site, found: Difference) -> str | None:
         """How a layer breaks its tolerance: a quantized layer's, or the one of the arithmetic that float layers have."""
-        kind = "int8" if site.quantization else "fp16" if self.job.precision == "fp16" else "fp32"
-        return judge(found, TOLERANCES[kind])
+        floats = "fp16" if self.job.precision == "fp16" else "fp32"
+        stored = "int8" if site.quantization else floats if found.max_steps is None else "stored in int8"
+        return judge(found, TOLERANCES[stored])
 
 
 class Comparison:
@@ -215,9 +216,17 @@ class Comparison:
     def run(self, visit: Callable[[Site, Floats], Floats | None], unrounded: Collection[Node] = ()) -> None:
         Watched(self.reference.module, self.reference.sites, visit, unrounded).run(*self.inputs)
 
+    def value(self, site: Site) -> LayerValue | None:
+        return next((self.values[name] for name in site.names if name in self.values), None)
+
+    def step(self, site: Site) -> float | None:
+        """The layer's int8 step: the reference's, or the artifact's where only that stores integers."""
+        value = self.value(site)
+        return site.quantization[0] if site.quantization else value.scale if value else None
+
     def own(self, site: Site, reference: Floats) -> Floats | None:
         """The artifact's value of a layer, as the reference has it: in its order of axes, and quantized where it is."""
-        value = next((self.values[name] for name in site.names if name in self.values), None)
+        value = self.value(site)
         if value is None:
             return None
         like = aligned(value.floats(), reference)
@@ -231,7 +240,7 @@ class Comparison:
         if own is None:
             return
         truth = self.floats.get(site.operators)
-        self.piled_up[site] = difference(reference, own, step_of(site))
+        self.piled_up[site] = difference(reference, own, self.step(site))
         self.decibels[site] = (None, None)
         if truth is not None and truth.shape == own.shape:  # int8 and float may be arranged differently
             self.decibels[site] = (sqnr_db(truth, own), sqnr_db(truth, reference))
@@ -239,7 +248,7 @@ class Comparison:
     def on_its_own_inputs(self, site: Site, reference: Floats) -> Floats | None:
         own = self.own(site, reference)
         if own is not None:
-            self.alone[site] = difference(reference, own, step_of(site))
+            self.alone[site] = difference(reference, own, self.step(site))
         elif site in self.turned:
             self.alone[site] = LOST
         return own
@@ -254,10 +263,6 @@ class Comparison:
 
 
 LOST = Difference(float("-inf"), float("inf"))
-
-
-def step_of(site: Site) -> float | None:
-    return site.quantization[0] if site.quantization else None
 
 
 def profile(job: Job, path: Path) -> Profile:

@@ -16,7 +16,6 @@ from onenet.files import check_folder, publish, temporary_folder
 from onenet.quiet import quiet
 from onenet.runtimes.layers import Layer, Profile, Row, describe, side_by_side
 from onenet.runtimes.parity import Verification, verify
-from onenet.runtimes.report.profile import draw_profiles
 
 HINTS = {
     "bytes": "the file was changed after its export: take the original, or export it again",
@@ -117,6 +116,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def draw(path: Path, profiles: Sequence[Profile], steps: console.Steps) -> None:
+    from onenet.runtimes.report.profile import draw_profiles
+
     try:
         draw_profiles(path, profiles, ", ".join(profile.artifact for profile in profiles))
     except ToolError as error:  # matplotlib is missing; the table and the JSON say the same

@@ -43,6 +43,8 @@ TOLERANCES: dict[str, LayerTolerance] = {
     # Kernels round to either neighbour where the exact sum lies half-way between two steps: never more than 1 step there,
     # 0.009 on average. A wrong sum is further off, a wrong zero point by 1 step everywhere, a wrong scale by parts of one.
     "int8": LayerTolerance(max_steps=1.01, mean_steps=0.1, off_grid=0.05),
+    # Where a converter stores in int8 what the calibration left in float: rounding, 0.25 steps on average. More is clipping.
+    "stored in int8": LayerTolerance(max_steps=1.01, mean_steps=0.5),
 }
 
 

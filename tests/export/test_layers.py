@@ -326,6 +326,39 @@ def test_a_shipped_model_is_built_again_from_its_manifest_alone(artifacts: Artif
     assert job.quantized.record == quantized_of("onenet-ed4").record
 
 
+CONFIG = """
+model: {name: SEGONE, num_layers: 2, bottleneck_channel: 4, channel_out: 3, channel_in: 3, bottleneck_repeat: 1, kernel_size: 0}
+data: {resolution: [16, 24]}
+"""
+
+
+def test_a_network_of_a_file_is_built_again_from_that_file(tmp_path: Path) -> None:
+    config, weights = tmp_path / "net.yaml", tmp_path / "net.pth"
+    config.write_text(CONFIG)
+    model = onenet.build(config=config, random_weights=True)
+    torch.save(model.module.state_dict(), weights)
+    for given, text in (
+        ({"config": config, "random_weights": True}, r"give --model FILE\.py:FACTORY, or --config FILE"),
+        ({"config": config, "weights": weights}, r"give --model FILE\.py:FACTORY, or --config FILE"),
+    ):
+        lowered = onenet.lower(onenet.build(**given))  # type: ignore[arg-type]  # options of build
+        path = onenet.export(lowered, target="onnx", out=tmp_path, verify=False).path  # type: ignore[operator]
+        with pytest.raises(RequestError, match=text):
+            rebuild(path)
+        again = rebuild(path, config=config, weights=given.get("weights"))  # type: ignore[arg-type]  # a path
+        assert again.model.spec.source["weights_sha256"] == model.spec.source["weights_sha256"]
+    with pytest.raises(RequestError, match="give --weights FILE"):
+        rebuild(path, config=config)
+
+
+def test_a_network_for_tiles_is_built_again(tmp_path: Path) -> None:
+    model = onenet.tile(onenet.build("onenet-ed4", input_size=(64, 96), output="labels"), 32)
+    path = onenet.export(onenet.lower(model), target="onnx", out=tmp_path, verify=False).path  # type: ignore[operator]
+    again = rebuild(path)
+    assert again.stem == "onenet-ed4_fp32_labels_tile32"
+    assert again.model.image_size == (64, 96)
+
+
 def run(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["verify", *arguments], env={"COLUMNS": "80"})
 

@@ -199,30 +199,45 @@ def float_nodes(model: QuantizedModel) -> set[str]:
     return {node.name for node in operators if not computes_in_int8(node)}
 
 
+def with_layers(names: tuple[str, ...], precision: str) -> Recipe:
+    return replace(QUICK, rules=(*(Rule(precision, name=name) for name in names), Rule("int8")))
+
+
 @pytest.mark.parametrize(
     ("kept", "expected"),
     [
         ((), set()),
-        (("conv2d",), {"conv2d", "relu", "cat"}),  # the concatenation reads floats, so it joins floats
-        (("conv2d_1",), {"conv2d_1", "relu_1", "cat"}),
+        (("conv2d",), {"conv2d", "relu"}),
+        (("conv2d_1",), {"conv2d_1", "relu_1"}),  # the concatenation's other half is int8, so all of it is
+        (("conv2d", "conv2d_1"), {"conv2d", "relu", "conv2d_1", "relu_1", "cat"}),
         (("conv2d_2",), {"conv2d_2", "pixel_shuffle"}),
         (("conv2d_3",), {"conv2d_3"}),
         (("conv2d_2", "conv2d_3"), {"conv2d_2", "pixel_shuffle", "conv2d_3"}),
-        (("conv2d", "conv2d_3"), {"conv2d", "relu", "cat", "conv2d_3"}),
+        (("conv2d", "conv2d_3"), {"conv2d", "relu", "conv2d_3"}),
     ],
-    ids=str,
+    ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
 )
-@pytest.mark.parametrize("precision", ["float", "w8"])
-def test_what_a_layer_in_float_leads_to_is_float_up_to_the_next_layer(
-    kept: tuple[str, ...], expected: set[str], precision: str
-) -> None:
-    rules = tuple(Rule(precision, name=name) for name in kept)
-    model = decide(observed_branchy(), replace(QUICK, rules=(*rules, Rule("int8"))))
+def test_what_a_layer_in_float_leads_to_is_float_up_to_the_next_layer(kept: tuple[str, ...], expected: set[str]) -> None:
+    model = decide(observed_branchy(), with_layers(kept, "float"))
     assert float_nodes(model) == expected
     for node in nodes_of(model, *WEIGHTED):
-        weight = node.all_input_nodes[1]
-        assert (weight.target is DEQUANTIZE_CHANNELS) == (precision == "w8" or node.name not in kept)
-    assert model.outputs == ((None,) if "conv2d_3" in kept else (model.outputs[0],))
+        assert (node.all_input_nodes[1].target is DEQUANTIZE_CHANNELS) == (node.name not in kept)
+    assert (model.outputs[0] is None) == ("conv2d_3" in kept)
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (("conv2d_3",), {"conv2d_3"}),
+        (("conv2d_2",), {"conv2d_2", "pixel_shuffle"}),
+        (("conv2d_1",), set()),  # int8 before it and int8 behind it: the same arithmetic as an int8 layer's
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
+)
+def test_int8_weights_in_float_arithmetic(kept: tuple[str, ...], expected: set[str]) -> None:
+    model = decide(observed_branchy(), with_layers(kept, "w8"))
+    assert float_nodes(model) == expected
+    assert len(nodes_of(model, DEQUANTIZE_CHANNELS)) == 4
     assert (model.outputs[0] is None) == ("conv2d_3" in kept)
 
 

@@ -83,19 +83,20 @@ SAME_SCALE = (
     aten.pixel_unshuffle.default,
     aten.max_pool2d.default,
     aten.upsample_nearest2d.vec,
+    # TFLite's pools and resizes have one scale for both; with two, its converter would take the wrong one and clip.
+    aten.avg_pool2d.default,
+    aten.upsample_bilinear2d.vec,
     aten.relu.default,
     aten.relu_.default,
 )
-"""Operators that move or pick values: their output has the scale of their input."""
+"""Operators that move, pick or mix values within their range: their output has the scale of their input."""
 NEW_SCALE = (
     aten.add.Tensor,
     aten.sub.Tensor,
     aten.mul.Tensor,
     aten.add_.Tensor,
     aten.mean.dim,
-    aten.avg_pool2d.default,
     aten.adaptive_avg_pool2d.default,
-    aten.upsample_bilinear2d.vec,
 )
 FIXED_SCALE = (aten.softmax.int, aten.sigmoid.default)
 RELU = (aten.relu.default, aten.relu_.default)

@@ -19,6 +19,7 @@ from onenet.calibration.calibrate import quantize_weights
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, RequestError
 from onenet.export.job import Job, as_list
+from onenet.export.layers import first_bad_layer
 from onenet.export.manifest import make_manifest, to_json
 from onenet.export.pairs import check_pair
 from onenet.files import publish, sha256_of, size_of, temporary_folder
@@ -103,8 +104,10 @@ def export(
             verification = parity.verify_here(temporary) if verify else None
         if verification and not verification.passed:
             failed = next(check for check in verification.checks if check.passed is False)
+            found = first_bad_layer(job, temporary) if failed.name.startswith("values") else ""
+            where = f" {found}" if found else ""
             raise CheckError(
-                f"{job.file_name} failed its check of {failed.name}: {failed.detail}. Nothing was written; "
+                f"{job.file_name} failed its check of {failed.name}: {failed.detail}.{where} Nothing was written; "
                 "--no-verify writes it all the same"
             )
         with quiet():

@@ -55,6 +55,7 @@ def convert(job: Job, path: Path) -> None:
     assert program is not None
     model = program.model_proto
     normalise(model, job.model.spec.name)
+    with_program_names(model, program.exported_program)
     if job.quantized:
         with_uint8_inside(model)
         with_integer_relu(model)
@@ -80,6 +81,24 @@ def normalise(model: Any, name: str) -> None:
         for each in values:
             each.doc_string = ""
             del each.metadata_props[:]
+
+
+def with_program_names(model: Any, program: torch.export.ExportedProgram) -> None:
+    """Results under the names that operators had before the exporter decomposed them (``view`` again ``reshape``).
+
+    Of several operators that one was decomposed into, the last has its value and its name.
+    """
+    nodes = [node for node in program.graph.nodes if node.op == "call_function" and node.meta.get("from_node")]
+    origins = {node.name: node.meta["from_node"][-1].name for node in nodes}
+    last = {origin: name for name, origin in origins.items()}
+    names = {name: origin if last[origin] == name else f"{origin}.{name}" for name, origin in origins.items()}
+    for node in model.graph.node:
+        old = node.name.removeprefix("node_")
+        node.name = f"node_{names.get(old, old)}"
+        for values in (node.input, node.output):
+            values[:] = [names.get(each, each) for each in values]
+    for value in model.graph.value_info:
+        value.name = names.get(value.name, value.name)
 
 
 def with_uint8_inside(model: Any) -> None:

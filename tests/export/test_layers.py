@@ -22,9 +22,10 @@ from typer.testing import CliRunner
 
 import onenet
 from onenet.cli import app
-from onenet.errors import RequestError
+from onenet.errors import CheckError, RequestError
 from onenet.export import tflite
 from onenet.export.export import make_job
+from onenet.export.job import Job
 from onenet.export.layers import Reference, compare, first_bad_layer, named_program
 from onenet.export.pairs import SUFFIXES
 from onenet.export.rebuild import rebuild
@@ -198,6 +199,27 @@ def test_a_fault_in_the_shipped_model(artifacts: Artifacts, tmp_path: Path) -> N
     path = faulty(clean, "tflite", lambda file: file.edit_weight(layer, flip_high_bit), tmp_path)
     profile = compare(reference, path)
     assert [each.operators for each in profile.layers if each.wrong] == [layer]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_failing_export_names_the_layer_and_writes_nothing(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = importlib.import_module(f"onenet.export.{target}")
+    convert = backend.convert
+
+    def broken(job: Job, path: Path) -> None:
+        convert(job, path)
+        file = FORMATS[target](path)
+        file.edit_weight(STRIDED, reverse_rows)
+        file.save()
+
+    monkeypatch.setattr(backend, "convert", broken)
+    says = r"failed its check of values of logits: .*The first bad layer is conv2d_4, relu_4"
+    with pytest.raises(CheckError, match=says) as caught:
+        onenet.export(quantized_of("ed"), target=target, out=tmp_path)  # type: ignore[operator]  # a package that can be called
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- faults of a converter ------------------------------------------------

@@ -240,6 +240,12 @@ def test_every_single_value_is_guarded(tmp_path: Path) -> None:
         refused(written(tmp_path, changed(way, lambda _: [])))
 
 
+def test_a_changed_range_is_told_by_the_id(tmp_path: Path) -> None:
+    name = next(iter(quantized().record.sites))
+    text = refused(written(tmp_path, changed(("sites", name, "high"), lambda high: high / 2)))
+    assert f"it says {quantized().record.id}; it was changed since it was written" in text
+
+
 def test_nothing_can_be_added_or_left_out(tmp_path: Path) -> None:
     for key in json.loads(content()):
         data = json.loads(content())

@@ -117,7 +117,8 @@ def export(
             [dataclasses.asdict(c) for c in verification.checks] if verification else "not verified (--no-verify)"
         )
         manifest["quality"] = quality.as_dict() if quality else None
-        manifest["calibration_record"] = job.quantized.record.as_dict() if job.quantized else None
+        record = job.quantized.record if job.quantized else None
+        manifest["calibration_record"] = record.as_dict() if record and record.samples else None
         sidecar = sidecar_of(temporary)
         sidecar.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         publish(temporary, out / job.file_name)

@@ -56,7 +56,7 @@ def make_manifest(
         "source": spec.source,
         "lowering": lowering_of(job),
         "recipe": record.recipe.as_dict() if record else None,
-        "calibration": {"id": record.id, "samples": record.samples} if record else None,
+        "calibration": {"id": record.id, "samples": record.samples} if record and record.samples else None,
         "tiling": job.model.tiling.as_dict() if job.model.tiling else None,
         "golden": golden_pair(job, picture),
         "tools": {name: tool_version(name) for name in ("onenet", *packages)},

@@ -59,6 +59,8 @@ def test_the_manifest_describes_the_file(name: str, target: str, precision: str,
     assert beside.pop("artifact") == {"file": path.name, "bytes": size_of(path), "sha256": sha256_of(path)}
     assert {check["name"] for check in beside.pop("checks")} >= {"inputs", "outputs"}
     assert beside.pop("quality") is not None
+    record = beside.pop("calibration_record")
+    assert (record and record["id"]) == (embedded["calibration"] and embedded["calibration"]["id"])
     assert beside == embedded
     batch, channels, height, width = NETS[name].shape
     last = target == "tflite"

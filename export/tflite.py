@@ -30,6 +30,7 @@ from torch.fx.traceback import preserve_node_meta
 
 from onenet.export.job import Job, Named
 from onenet.export.layers import named_module, named_program
+from onenet.model import QuantizedModel
 from onenet.quiet import quiet
 
 LAYOUT = "NHWC"
@@ -56,9 +57,14 @@ def converted(job: Job) -> bytes:
     # The quantizer given here only tells the converter that the program is statically quantized; the scales are ours.
     config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False)
     static = QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(config)) if job.quantized else None
-    with only_asked_layers_in_int8():
+    with only_asked_layers_in_int8() if job.quantized and mixed(job.quantized) else contextlib.nullcontext():
         model = litert_torch.convert(module.eval(), sample_kwargs=feeds, quant_config=static)
     return with_layer_names(bytes(model.model_content()), [node.name for node in named.graph.nodes])
+
+
+def mixed(quantized: QuantizedModel) -> bool:
+    """Whether a recipe keeps some layer out of int8."""
+    return any(rule.precision != "int8" for rule in quantized.record.recipe.rules)
 
 
 @contextlib.contextmanager
@@ -66,7 +72,8 @@ def only_asked_layers_in_int8() -> Iterator[None]:
     """Keep a layer in float that a recipe keeps in float, although its neighbours are int8.
 
     litert-torch 0.10 quantizes it all the same. Its converter has a mode that does not (``strict_qdq_mode``), which only its
-    second front end sets, and that takes no calibrated program.
+    second front end sets, and that takes no calibrated program. It costs: labels are then picked among floats, and int8 ends
+    become float ends. So it is for mixtures alone.
     """
     original = converter_api_ext.ConvertToTFLConfig
 

@@ -172,7 +172,7 @@ def test_a_model_that_is_not_lowered_is_lowered_first(tmp_path: Path) -> None:
     ("options", "text"),
     [
         (dict(target="ncnn"), "target 'ncnn' is not known; supported: tflite, onnx, coreml"),
-        (dict(precision="w8"), "precision 'w8' does not exist for tflite; supported: fp16, fp32, int8"),
+        (dict(precision="int4"), "precision 'int4' does not exist for tflite; supported: fp16, fp32, int8, w8"),
         (dict(precision="int8"), "int8 needs scales"),
         (dict(io="int8"), "int8 input and output need --precision int8, found fp32"),
         (dict(io="uint8"), "io 'uint8' is not known; supported: float, int8"),

@@ -41,11 +41,11 @@ def model_of(variant: str, kernel: int | None = None, whole: bool = True, side: 
         return onenet.lower(model if whole else onenet.tile(model, side))
 
 
-@functools.cache
 SAME = dataclasses.replace(INT8, estimator="min-max", bias_correction=False)
 """Extremes are the same in tiles; the values that are counted, and that biases are corrected on, are not."""
 
 
+@functools.cache
 def exported(folder: Path, variant: str, target: str, precision: str, whole: bool) -> ExportedArtifact:
     source = model_of(variant, whole=whole, side=SIDES[variant])
     with quiet():

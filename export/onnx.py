@@ -52,7 +52,7 @@ def convert(job: Job, path: Path) -> None:
             input_names=[t.name for t in spec.inputs],
             output_names=[t.name for t in spec.outputs],
         )
-    assert program is not None
+    assert program is not None and program.exported_program is not None
     model = program.model_proto
     normalise(model, job.model.spec.name)
     with_program_names(model, program.exported_program)

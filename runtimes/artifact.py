@@ -92,7 +92,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
             raise ValueError(f"{kind} holds no tensor")
         if any(-1 in read_spec(tensor).shape for tensor in manifest[kind]):
             raise ValueError(f"{kind} holds a tensor with an open axis")
-    if not isinstance(manifest.get("source"), dict | None):
+    if not isinstance(manifest.get("source") or {}, dict):
         raise ValueError(f"source is {manifest['source']!r}")
     for each in manifest.get("classes") or ():
         if not isinstance(each["name"], str) or not COLOUR.fullmatch(each["colour"]):

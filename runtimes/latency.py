@@ -1,0 +1,156 @@
+"""How long an artifact takes: what is run, what is timed, and the figures that follow from the samples.
+
+Timed is inference alone: from inputs in the interpreter's own types to outputs in them, one image after the other. Loading, the
+first inference, and what turns pixels into the input and the output into labels are figures of their own.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from onenet.errors import RequestError
+
+MOST_SAMPLES = 10_000
+"""Of one round; a network so fast that it reaches this before ``seconds`` has said enough."""
+RESAMPLES = 1_000
+"""Of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured of one artifact on one device.
+
+    A round is a process of its own: it loads the artifact, warms up, and takes samples. Several, because what differs between
+    processes (where memory came to lie) is often more than what differs between runs of one.
+    """
+
+    threads: tuple[int, ...] = ()
+    """Each is a row of its own; none: one row with all cores that the process may use."""
+    runs: int = 30
+    """At least this many samples in a round."""
+    seconds: float = 1.0
+    """A round samples at least this long."""
+    rounds: int = 3
+    warmup_runs: int = 3
+    warmup_seconds: float = 0.5
+    """The warm-up ends when both are reached."""
+    cores: tuple[int, ...] = ()
+    """CPU cores that the process is bound to; none: the system's choice."""
+    sustained_minutes: float = 0.0
+    """After the rounds of a row, run without pause for so long, and report every minute."""
+    profile: bool = False
+    """Time every operator, in one more process."""
+    timeout: float = 600.0
+    """Seconds for everything on the device, ``sustained_minutes`` not counted."""
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("runs", "rounds", "timeout") if getattr(self, name) <= 0]
+        wrong += [name for name in ("seconds", "warmup_runs", "warmup_seconds", "sustained_minutes") if getattr(self, name) < 0]
+        wrong += ["threads"] * any(n < 1 for n in self.threads) + ["cores"] * any(n < 0 for n in self.cores)
+        if wrong:
+            raise RequestError(f"{wrong[0].replace('_', ' ')} {getattr(self, wrong[0])!r} makes no measurement; give more")
+
+    def deadline(self) -> float:
+        """Seconds after which a device gives up by itself."""
+        return self.timeout + 60 * self.sustained_minutes * max(1, len(self.threads))
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Plan:
+        return cls(**{**data, "threads": tuple(data["threads"]), "cores": tuple(data["cores"])})
+
+
+def warm_up(run: Callable[[], Any], plan: Plan) -> int:
+    """Run until caches, frequency and thread pools have settled; how often."""
+    start, runs = time.perf_counter(), 0
+    while runs < plan.warmup_runs or (time.perf_counter() - start < plan.warmup_seconds and runs < MOST_SAMPLES):
+        run()
+        runs += 1
+    return runs
+
+
+def sample(run: Callable[[], Any], plan: Plan) -> list[float]:
+    """Milliseconds of each run, by a clock that does not jump."""
+    start, samples = time.perf_counter(), list[float]()
+    gc.collect()
+    gc.disable()  # a collection is not the network's
+    try:
+        while len(samples) < plan.runs or (time.perf_counter() - start < plan.seconds and len(samples) < MOST_SAMPLES):
+            samples.append(milliseconds(run))
+    finally:
+        gc.enable()
+    return samples
+
+
+def milliseconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter_ns()
+    run()
+    return (time.perf_counter_ns() - start) / 1e6
+
+
+def sustain(run: Callable[[], Any], minutes: float, minute: float = 60.0) -> dict[str, Any]:
+    """Run without pause; percentiles of every minute, and how much slower the last whole one is than the first."""
+    rows, start = [], time.perf_counter()
+    end = start + minutes * minute
+    while (begin := time.perf_counter()) < end:
+        samples = []
+        while not samples or time.perf_counter() < min(begin + minute, end):
+            samples.append(milliseconds(run))
+        rows.append({"minute": len(rows) + 1, "n": len(samples), **percentiles(samples)})
+    return {"minutes": rows, "drop_percent": drop_percent([row["p50_ms"] for row in rows])}
+
+
+def drop_percent(medians: list[float]) -> float:
+    """How much slower the last of these is than the first."""
+    return round(100 * (medians[-1] / medians[0] - 1), 2) if medians and medians[0] else 0.0
+
+
+def percentiles(samples: Iterable[float]) -> dict[str, float]:
+    values = np.percentile(np.fromiter(samples, float), (50, 90, 99))
+    return dict(zip(("p50_ms", "p90_ms", "p99_ms"), map(figure, values)))  # noqa: B905 - three and three
+
+
+def summary(rounds: list[list[float]]) -> dict[str, Any]:
+    """The figures of a row from the samples of its rounds, in milliseconds.
+
+    ``spread`` is the interquartile range over the median. ``ci95_ms`` is a bootstrap interval of the median: rounds are
+    drawn first and then samples of them, because samples of one process are not independent of one another.
+
+    Raises:
+        ValueError: there is no sample.
+    """
+    together = np.concatenate([np.asarray(each, float) for each in rounds])
+    low, median, high = np.percentile(together, (25, 50, 75))
+    return {
+        "n": int(together.size),
+        "mean_ms": figure(together.mean()),
+        **percentiles(together),
+        "min_ms": figure(together.min()),
+        "max_ms": figure(together.max()),
+        "spread": round(float((high - low) / median), 4) if median else 0.0,
+        "ci95_ms": [figure(each) for each in np.percentile(resampled_medians(rounds), (2.5, 97.5))],
+    }
+
+
+def resampled_medians(rounds: list[list[float]], seed: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Medians of ``RESAMPLES`` bootstrap samples, drawn in two stages: rounds, then runs of each."""
+    random = np.random.default_rng(seed)
+    values = [np.asarray(each, float)[:1000] for each in rounds]
+    medians = np.empty(RESAMPLES)
+    for i in range(RESAMPLES):
+        drawn = (values[k] for k in random.integers(len(values), size=len(values)))
+        medians[i] = np.median(np.concatenate([each[random.integers(each.size, size=each.size)] for each in drawn]))
+    return medians
+
+
+def figure(value: float) -> float:
+    """Nanoseconds are below what any clock here tells apart."""
+    return round(float(value), 6)

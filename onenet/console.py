@@ -161,7 +161,7 @@ def print_search(search: SearchResult) -> None:
 
 
 def checked(artifact: ExportedArtifact) -> str:
-    from onenet.runtimes.coreml import EVALUATOR
+    from onenet.runtimes.session import EVALUATOR
 
     if artifact.verification is None:
         return "[yellow]no[/yellow]"

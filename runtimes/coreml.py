@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onenet.errors import CheckError, ToolError
 from onenet.runtimes.mil import Program, Watch, enum_name, printable, unsupported
-from onenet.runtimes.session import METADATA, check_feeds, one_line, parse_manifest, require, version_of
+from onenet.runtimes.session import EVALUATOR, METADATA, check_feeds, one_line, parse_manifest, require, version_of
 from onenet.spec import TensorSpec
 
 ROOT = Path("Data") / "com.apple.CoreML"
@@ -34,8 +34,6 @@ ARRAY_DTYPES = {"FLOAT16": "float16", "FLOAT32": "float32", "DOUBLE": "float64",
 COLOURS = ("RGB", "BGR", "GRAYSCALE")
 """Colour spaces of 8 bits a channel."""
 IMAGE_CHANNELS = {"RGB": 3, "BGR": 3, "GRAYSCALE": 1, "GRAYSCALE_FLOAT16": 1}
-EVALUATOR = "coreml evaluator"
-"""``runtime["name"]`` where the values are the evaluator's, not Core ML's."""
 PROTO = "onenet.runtimes._coreml_proto"
 
 

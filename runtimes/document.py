@@ -183,7 +183,7 @@ class Caution(Record):
 class Measurement(Record):
     """One artifact, on one device, in one runtime."""
 
-    schema_: Annotated[Literal[1], Field(alias="schema")] = SCHEMA
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     tool: Text
     measured: datetime
     artifact: ArtifactInfo

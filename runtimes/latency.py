@@ -98,10 +98,10 @@ def milliseconds(run: Callable[[], Any]) -> float:
 
 def sustain(run: Callable[[], Any], minutes: float, minute: float = 60.0) -> dict[str, Any]:
     """Run without pause; percentiles of every minute, and how much slower the last whole one is than the first."""
-    rows, start = [], time.perf_counter()
+    rows, start = list[dict[str, Any]](), time.perf_counter()
     end = start + minutes * minute
     while (begin := time.perf_counter()) < end:
-        samples = []
+        samples = list[float]()
         while not samples or time.perf_counter() < min(begin + minute, end):
             samples.append(milliseconds(run))
         rows.append({"minute": len(rows) + 1, "n": len(samples), **percentiles(samples)})
@@ -115,7 +115,7 @@ def drop_percent(medians: list[float]) -> float:
 
 def percentiles(samples: Iterable[float]) -> dict[str, float]:
     values = np.percentile(np.fromiter(samples, float), (50, 90, 99))
-    return dict(zip(("p50_ms", "p90_ms", "p99_ms"), map(figure, values)))  # noqa: B905 - three and three
+    return dict(zip(("p50_ms", "p90_ms", "p99_ms"), map(figure, values)))
 
 
 def summary(rounds: list[list[float]]) -> dict[str, Any]:

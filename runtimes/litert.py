@@ -7,8 +7,11 @@ The line "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." on stderr sta
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.errors import ToolError
+from onenet.errors import RequestError, ToolError
 from onenet.runtimes.layers import LayerValue
 from onenet.runtimes.session import METADATA, all_cores, check_feeds, one_line, parse_manifest, require, version_of
 from onenet.spec import TensorSpec
 
 IDENTIFIER = b"TFL3"
+INTERPRETERS = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+CHOICE = "ONENET_INTERPRETER"
+"""Names the package to use where both are installed."""
 DAMAGED = (struct.error, IndexError, TypeError, ValueError, OverflowError, UnicodeDecodeError)
 """What reading a damaged flatbuffer raises."""
 
@@ -72,6 +78,11 @@ class LiteRTSession:
         self.interpreter.invoke()
         return {name: self.interpreter.get_tensor(index) for name, index in self.output_index.items()}
 
+    def operators(self) -> dict[str, Any]:
+        """``counts``: how many of each operator the file holds; ``partitions`` of it that a delegate took over."""
+        names = Counter(each["op_name"] for each in self.interpreter._get_ops_details())
+        return {"partitions": names.pop("DELEGATE", 0), "counts": dict(sorted(names.items()))}
+
     def layers(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, LayerValue]:
         """Every value between the operators by its tensor's name, with axes as the file has them.
 
@@ -104,14 +115,16 @@ def load(path: Path, threads: int | None, exact_int8: bool) -> LiteRTSession:
 
 
 def import_interpreter() -> tuple[str, Any]:
-    """The package that is installed, and its ``interpreter`` module."""
-    try:
-        return "ai-edge-litert", importlib.import_module("ai_edge_litert.interpreter")
-    except ImportError:
-        try:
-            return "tflite-runtime", importlib.import_module("tflite_runtime.interpreter")
-        except ImportError:
-            return "ai-edge-litert", require("ai_edge_litert.interpreter")  # raises, and names the one to install
+    """The first of ``INTERPRETERS`` that is installed, or the one that the environment variable ``CHOICE`` names."""
+    wanted = os.environ.get(CHOICE)
+    if wanted is not None and wanted not in INTERPRETERS:
+        raise RequestError(f"{CHOICE} is {wanted!a:.100}; supported: {', '.join(INTERPRETERS)}")
+    for package, module in INTERPRETERS.items():
+        with contextlib.suppress(ImportError):
+            if wanted in (None, package):
+                return package, importlib.import_module(module)
+    package = wanted or "ai-edge-litert"
+    return package, require(INTERPRETERS[package])  # raises, and names the one to install
 
 
 def signature_names(interpreter: Any) -> dict[int, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onenet.errors import RequestError
+from onenet.runtimes.session import paired
 
 Array = NDArray[Any]
 
@@ -120,7 +121,7 @@ class AveragePrecision:
         classes = len(self.regions)
         sure = np.ones(predicted.shape, np.float32) if confidence is None else confidence
         check_same(predicted, sure)
-        for each_truth, each_predicted, each_sure in zip(truth, predicted, sure, strict=True):
+        for each_truth, each_predicted, each_sure in paired(truth, predicted, sure):
             hits, true, found = counts(confusion(each_truth, each_predicted, classes))
             total = np.bincount(each_predicted.ravel(), each_sure.ravel(), minlength=classes)
             self.regions += true > 0
@@ -129,7 +130,7 @@ class AveragePrecision:
 
     def per_class(self) -> NDArray[np.float64]:
         """(K,) AP per class; NaN for a class that is true nowhere."""
-        pairs = zip(self.detections, self.regions.tolist(), strict=True)
+        pairs = paired(self.detections, self.regions.tolist())
         return np.array([average_precision(found, regions) for found, regions in pairs])
 
     def mean(self) -> float:
@@ -143,7 +144,7 @@ def average_precision(detections: list[tuple[float, bool]], regions: int) -> flo
         return float("nan")
     if not detections:
         return 0.0
-    scores, found = (np.array(column) for column in zip(*detections, strict=True))
+    scores, found = (np.array(column) for column in paired(*detections))
     order = np.argsort(-scores)
     scores, hits = scores[order], np.cumsum(found[order])
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # of each group of equal scores

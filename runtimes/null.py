@@ -1,10 +1,12 @@
 """A runtime that computes nothing: zeros of the declared shapes, for testing what stands around a runtime.
 
-A ``.null`` file is JSON: ``{"inputs": [TensorSpec...], "outputs": [TensorSpec...]}``; ``onenet`` may hold a manifest.
+A ``.null`` file is JSON: ``{"inputs": [TensorSpec...], "outputs": [TensorSpec...]}``; ``onenet`` may hold a manifest, and
+``milliseconds`` the time that a run takes, for testing what measures it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,16 @@ class NullSession:
         try:
             self.inputs = tuple(read_spec(t) for t in content["inputs"])
             self.outputs = tuple(read_spec(t) for t in content["outputs"])
+            self.seconds = float(content.get("milliseconds", 0)) / 1000
         except (KeyError, TypeError, ValueError) as error:
             raise ToolError(f"{path.name} does not describe inputs and outputs: {one_line(error)}") from error
         self.runtime: dict[str, Any] = {"name": "null", "version": "1", "kernels": "zeros"}
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         check_feeds(feeds, self.inputs)
+        end = time.perf_counter() + self.seconds
+        while time.perf_counter() < end:  # as a network would, not asleep
+            pass
         try:
             return {t.name: np.zeros([abs(n) for n in t.shape], t.dtype) for t in self.outputs}
         except (MemoryError, ValueError) as error:

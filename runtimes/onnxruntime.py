@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import platform
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from numpy.typing import NDArray
 
 from onenet.errors import CheckError, ToolError
 from onenet.runtimes.layers import LayerValue
-from onenet.runtimes.session import METADATA, all_cores, check_feeds, one_line, parse_manifest, require
+from onenet.runtimes.session import METADATA, all_cores, check_feeds, one_line, paired, parse_manifest, require
 from onenet.spec import TensorSpec
 
 DTYPES = {"float": "float32", "double": "float64"}
@@ -65,7 +67,30 @@ class OnnxSession:
             results = self.session.run(names, dict(feeds))
         except Exception as error:  # its errors share no base class below Exception
             raise ToolError(f"onnxruntime failed on {self.path.name}: {one_line(error)}") from error
-        return dict(zip(names, results, strict=True))
+        return dict(paired(names, results))
+
+    def operators(self) -> dict[str, Any]:
+        """``counts``: how many of each operator the file holds, before onnxruntime rewrites them."""
+        # Field numbers of onnx.proto: ModelProto.graph 7, GraphProto.node 1, NodeProto.op_type 4.
+        graphs = (value for number, value in fields(memoryview(self.path.read_bytes())) if number == 7)
+        nodes = (value for graph in graphs for number, value in fields(graph) if number == 1)
+        kinds = (str(value, "utf-8", "replace") for node in nodes for number, value in fields(node) if number == 4)
+        return {"partitions": None, "counts": dict(sorted(Counter(kinds).items()))}
+
+    def profile(self, feeds: Mapping[str, NDArray[Any]], runs: int) -> list[dict[str, Any]]:
+        """Mean time of every operator as onnxruntime runs it (after its own rewriting): ``name``, ``type``, ``ms``.
+
+        Raises:
+            RequestError, ToolError: as ``run``.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.options.enable_profiling, self.options.profile_file_prefix = True, f"{folder}/profile"
+            watched = OnnxSession(self.path, self.options.intra_op_num_threads)
+            watched.session = make_session(import_onnxruntime(), self.path, self.options)
+            for _ in range(runs):
+                watched.run(feeds)
+            events = json.loads(Path(watched.session.end_profiling()).read_bytes())
+        return operator_times(events, runs)
 
     def layers(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, LayerValue]:
         """Every value between the operators by name, a quantized one as it is stored. Needs the onnx package.
@@ -88,13 +113,27 @@ class OnnxSession:
             session = import_onnxruntime().InferenceSession(
                 model.SerializeToString(), self.options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
-            results = dict(zip(wanted, session.run(list(wanted), dict(feeds)), strict=True))
+            results = dict(paired(wanted, session.run(list(wanted), dict(feeds))))
         except Exception as error:  # its errors share no base class below Exception
             raise ToolError(f"onnxruntime failed on {self.path.name}: {one_line(error)}") from error
         return {name: LayerValue(results[tensor], scale, zero_point) for name, (tensor, scale, zero_point) in found.items()}
 
 
-Watched = tuple[str, float | None, int]
+def operator_times(events: list[dict[str, Any]], runs: int) -> list[dict[str, Any]]:
+    """Mean over the runs of every node's time; the first run, which warms up, is among them only where it is alone."""
+    times: dict[tuple[str, str], list[float]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            key = (event["name"].removesuffix("_kernel_time"), event["args"]["op_name"])
+            times.setdefault(key, []).append(event["dur"] / 1000)
+    return [
+        {"name": name, "type": kind, "ms": round(sum(kept) / len(kept), 6)}
+        for (name, kind), every in times.items()
+        if (kept := every[1:] if runs > 1 else every)
+    ]
+
+
+Watched = tuple[str, Optional[float], int]
 """A tensor, its scale and zero point."""
 
 

@@ -17,8 +17,7 @@ from onenet.errors import CheckError
 from onenet.files import sha256_of
 from onenet.runtimes import golden, metrics, runtime_of
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar, sidecar_of
-from onenet.runtimes.coreml import EVALUATOR
-from onenet.runtimes.session import one_line
+from onenet.runtimes.session import EVALUATOR, one_line, paired
 from onenet.spec import TensorSpec
 
 Array = NDArray[Any]
@@ -167,7 +166,7 @@ def check_signature(artifact: Artifact) -> list[Check]:
             continue
         wrong = [
             f"{a.name}: {a.dtype} {a.shape} expected, found {b.dtype} {b.shape}"
-            for a, b in zip(expected, found, strict=True)
+            for a, b in paired(expected, found)
             if (a.shape, a.dtype) != (b.shape, b.dtype)
         ]
         good = ", ".join(f"{t.name} {t.dtype} {'x'.join(map(str, t.shape))}" for t in expected)
@@ -192,7 +191,7 @@ def check_values(artifact: Artifact) -> list[Check]:
     inputs, references = read_golden(artifact)
     results = artifact.run(inputs)
     checks = []
-    for (entry, reference), spec in zip(references, artifact.outputs, strict=True):
+    for (entry, reference), spec in paired(references, artifact.outputs):
         found = golden.sample_like(entry, results[spec.name], spec.canonical().layout == "NCHW")
         if found.shape != reference.shape:
             detail = f"the golden output has shape {reference.shape}, the artifact gives {found.shape}"
@@ -210,8 +209,8 @@ def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[dict[s
     """
     try:
         pair = artifact.manifest["golden"]
-        inputs = {t.name: golden.read_input(e, t.canonical()) for e, t in zip(pair["inputs"], artifact.inputs, strict=True)}
-        references = [(entry, golden.read_output(entry)) for entry, _ in zip(pair["outputs"], artifact.outputs, strict=True)]
+        inputs = {t.name: golden.read_input(e, t.canonical()) for e, t in paired(pair["inputs"], artifact.inputs)}
+        references = [(entry, golden.read_output(entry)) for entry, _ in paired(pair["outputs"], artifact.outputs)]
         if min(entry["stride"] for entry, _ in references) < 1:
             raise ValueError("a stride below 1")
         return inputs, references
@@ -271,7 +270,7 @@ def explain_saturation(artifact: Artifact, native: list[Check]) -> list[Check]:
     if not all(check.passed for check in exact):
         return native
     note = "this CPU has no VNNI and its int8 kernels saturate; the artifact is right (in exact arithmetic: {})"
-    return [Check(n.name, None, f"{n.detail}; " + note.format(e.detail)) for n, e in zip(native, exact, strict=True)]
+    return [Check(n.name, None, f"{n.detail}; " + note.format(e.detail)) for n, e in paired(native, exact)]
 
 
 @dataclass(frozen=True)

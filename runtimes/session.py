@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, get_args
 
@@ -19,6 +19,8 @@ Array = NDArray[Any]
 
 METADATA = "onenet"
 """The key that the manifest has in every artifact's own metadata."""
+EVALUATOR = "coreml evaluator"
+"""``runtime["name"]`` where values are those of our evaluator of Core ML packages, not Core ML's."""
 STORED = ("float16", "float32", "float64", "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 """Types that a tensor can be stored in."""
 MOST_AXES, LONGEST_NAME = 8, 200
@@ -89,7 +91,7 @@ def check_feeds(feeds: Mapping[str, Array], inputs: tuple[TensorSpec, ...]) -> N
         raise RequestError(f"the artifact takes inputs {', '.join(names)}; found {', '.join(sorted(feeds)) or 'none'}")
     for spec in inputs:
         found = feeds[spec.name]
-        fits = found.ndim == len(spec.shape) and all(a in (-1, b) for a, b in zip(spec.shape, found.shape, strict=True))
+        fits = found.ndim == len(spec.shape) and all(a in (-1, b) for a, b in zip(spec.shape, found.shape))
         if not fits or found.dtype != spec.dtype:
             asked = f"{spec.dtype} {shape_text(spec.shape)}"
             raise RequestError(f"input {spec.name} is {asked}; found {found.dtype} {shape_text(found.shape)}")
@@ -163,6 +165,18 @@ def is_whole(value: Any, least: int = 0) -> bool:
 def is_real(value: Any) -> bool:
     """Whether it is a number that float32 holds."""
     return type(value) in (int, float) and (value == 0 or 1e-37 < abs(value) < 1e38)
+
+
+def paired(*sequences: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """``zip(..., strict=True)``, which Python 3.9, on the Raspberry Pis of 2021, does not have.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    lists = [list(each) for each in sequences]
+    if len({len(each) for each in lists}) > 1:
+        raise ValueError(f"lengths differ: {', '.join(str(len(each)) for each in lists)}")
+    return list(zip(*lists))
 
 
 def require(module: str, extra: str = "runtime") -> Any:

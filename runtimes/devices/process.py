@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import signal
@@ -12,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from onenet.errors import ToolError
-from onenet.runtimes.session import one_line
+from onenet.errors import CheckError, OneNetError, RequestError, ToolError
+from onenet.runtimes.session import one_line, parse_json
 
 LARGEST = 16 << 20
 """Bytes of an answer."""
+ERRORS: dict[str, type[OneNetError]] = {each.__name__: each for each in (CheckError, RequestError, ToolError)}
 GRACE = 3.0
 """Seconds between asking a program to end and ending it."""
 
@@ -64,6 +66,44 @@ def converse(
         end(process)
 
 
+def ask(
+    command: Sequence[str],
+    request: Mapping[str, Any],
+    *,
+    what: str,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Send a request to an agent and take its answer, both JSON objects.
+
+    Raises:
+        OneNetError: the agent answered with one.
+        ToolError: as ``converse``, or it ended without an answer.
+    """
+    line = json.dumps(request).encode() + b"\n"
+    done = converse(command, line, what=what, seconds=seconds, hold=True, environment=environment)
+    try:
+        answer = parse_json(done.out)
+    except ValueError:
+        raise ToolError(f"{what} {ending(done)}") from None
+    if not isinstance(answer, dict):
+        raise ToolError(f"{what} was answered with a JSON {type(answer).__name__}, not an object")
+    if "error" in answer:
+        kind = ERRORS.get(str(answer["error"]), ToolError)
+        raise kind(one_line(str(answer.get("text", "no reason given"))))
+    return answer
+
+
+def ending(done: Done) -> str:
+    """How a program ended that gave no answer."""
+    said = f": {done.err}" if done.err else ""
+    if done.code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return f"was killed, as happens where memory runs out{said}; try a smaller --input-size, or tiles (--tile)"
+    if done.code < 0:
+        return f"ended with {signal.Signals(-done.code).name}{said}"
+    return f"gave no answer (exit code {done.code}){said}"
+
+
 def exchange(
     process: subprocess.Popen[bytes], line: bytes, what: str, deadline: float, seconds: float, hold: bool, largest: int
 ) -> tuple[bytes, bytes]:
@@ -79,9 +119,7 @@ def exchange(
         while reading:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise ToolError(
-                    f"{what} did not answer within {seconds:.0f} s and was stopped; a larger --timeout waits longer"
-                )
+                raise ToolError(f"{what} took over {seconds:.0f} s and was stopped; a larger --timeout waits longer")
             for key, _ in selector.select(left):
                 if key.data is None:
                     rest = feed(process.stdin, rest)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from onenet.errors import CheckError
+from onenet.runtimes.latency import Plan
 from onenet.runtimes.session import one_line, parse_json
 
 SCHEMA = 1
@@ -246,6 +247,11 @@ def validate(content: Any, where: str) -> Measurement:
         first = error.errors(include_url=False)[0]
         place, problem = ".".join(map(str, first["loc"])), first["msg"]
         raise CheckError(f"{where} is not a measurement: {one_line(f'{place}: {problem}')}") from error
+
+
+def plan_of(plan: Plan) -> dict[str, Any]:
+    """A plan as a document holds it: JSON has lists, no tuples."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in plan.as_dict().items()}
 
 
 def now() -> datetime:

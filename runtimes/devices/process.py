@@ -19,6 +19,8 @@ from onenet.runtimes.session import one_line, parse_json
 LARGEST = 16 << 20
 """Bytes of an answer."""
 ERRORS: dict[str, type[OneNetError]] = {each.__name__: each for each in (CheckError, RequestError, ToolError)}
+RUNNING: set[subprocess.Popen[bytes]] = set()
+"""Being talked to now."""
 GRACE = 3.0
 """Seconds between asking a program to end and ending it."""
 
@@ -59,11 +61,19 @@ def converse(
         process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, start_new_session=True, **pipes)
     except OSError as error:
         raise ToolError(f"{what}: {command[0]} cannot be started ({error.strerror or error})") from error
+    RUNNING.add(process)
     try:
         out, err = exchange(process, line, what, time.monotonic() + seconds, seconds, hold, largest)
         return Done(process.wait(), out, one_line(err.decode(errors="replace")) if err.strip() else "")
     finally:
+        RUNNING.discard(process)
         end(process)
+
+
+def end_all() -> None:
+    """End every program that is being talked to, in whatever thread; those who talk to them get a ToolError."""
+    for process in list(RUNNING):
+        kill(process, signal.SIGTERM)
 
 
 def ask(
@@ -165,7 +175,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        kill(process, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
+
+
+def kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """It is the leader of a group, which takes what it started along."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)

@@ -61,6 +61,9 @@ what = functools.partial(typer.Option, rich_help_panel="What to export")
 how = functools.partial(typer.Option, rich_help_panel="How to export it")
 quantize = functools.partial(typer.Option, rich_help_panel="How to quantize it (int8)")
 where = functools.partial(typer.Option, rich_help_panel="Result")
+on = functools.partial(typer.Option, rich_help_panel="Where")
+measured = functools.partial(typer.Option, rich_help_panel="How to measure")
+campaign = functools.partial(typer.Option, rich_help_panel="Campaign")
 rebuilt = functools.partial(typer.Option, rich_help_panel="Layer by layer")
 MODEL_HELP = "A name from `onenet models`, or path/to/file.py:factory for any other network."
 EXPORT_HELP = (
@@ -254,6 +257,92 @@ def run_command(
     if fit not in FITS:
         raise RequestError(f"fit {fit!r} is not known; supported: {', '.join(FITS)}")
     command_run.run(artifact, images, out, fit, threads, json)
+
+
+@app.command("bench", epilog="Example:  onenet bench build/*.tflite --device local --device ssh:pi@raspberrypi --threads 1,4")
+@one_line_errors
+def bench_command(
+    artifacts: Annotated[list[Path] | None, typer.Argument(metavar="ARTIFACT", help=".tflite or .onnx made by onenet.")] = None,
+    device: Annotated[
+        list[str] | None,
+        on(
+            "--device",
+            "-d",
+            metavar="DEVICE",
+            help="local (default), ssh:\\[user@]host[:port], adb[:serial] or browser; repeat for several, measured side by side.",
+        ),
+    ] = None,
+    runtime: Annotated[
+        list[str] | None,
+        on(metavar="NAME", help="Interpreter where a device has two: ai-edge-litert, tflite-runtime, benchmark_model."),
+    ] = None,
+    threads: Annotated[str | None, measured(metavar="N,N", help="A row for each. Default: all cores of the device.")] = None,
+    runs: Annotated[int | None, measured(metavar="N", min=1, help="At least so many in a round. Default: 30.")] = None,
+    seconds: Annotated[float | None, measured(metavar="S", min=0, help="At least so long a round. Default: 1.")] = None,
+    rounds: Annotated[
+        int | None, measured(metavar="N", min=1, help="Processes; each loads the artifact anew. Default: 3.")
+    ] = None,
+    cores: Annotated[str | None, measured(metavar="N,N", help="Bind to these CPU cores.")] = None,
+    sustained: Annotated[
+        float | None, measured(metavar="MIN", min=0, help="Then run for so many minutes, with a figure for each.")
+    ] = None,
+    profile: Annotated[bool, measured("--profile", help="Time every operator (onnxruntime).")] = False,
+    timeout: Annotated[
+        float | None, measured(metavar="S", min=1, help="Give an artifact up after so long. Default: 600.")
+    ] = None,
+    matrix: Annotated[
+        Path | None, campaign(metavar="FILE.toml", help="A campaign: what to export, what to measure, where. It is resumed.")
+    ] = None,
+    again: Annotated[bool, campaign("--again", help="Measure finished cells of a campaign as well.")] = False,
+    executor: Annotated[str, campaign(metavar="WHERE", help="Where its exports run: local, ray or ray://HOST:PORT.")] = "local",
+    budget: Annotated[
+        Path | None, where(metavar="FILE.toml", help="Limits; exit code 1 where one is not held. See docs/reports.md.")
+    ] = None,
+    out: Annotated[Path, where("--out", "-o", metavar="DIR", help="Folder for the documents.")] = Path("build/measurements"),
+    json: Annotated[bool, where("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Measure artifacts on devices: the golden pair is checked there, then latency, memory and load time.
+
+    Writes one document for each artifact and device, for `onenet report` and `onenet compare`.
+    """
+    from onenet import command_bench
+
+    if bool(artifacts) == bool(matrix):
+        raise RequestError("give artifacts to measure, or a campaign with --matrix; one of them")
+    given = {
+        "threads": numbers(threads, "threads"),
+        "runs": runs,
+        "seconds": seconds,
+        "rounds": rounds,
+        "cores": numbers(cores, "cores"),
+        "sustained_minutes": sustained,
+        "profile": profile or None,
+        "timeout": timeout,
+    }
+    code = command_bench.run(
+        command_bench.Request(
+            artifacts=artifacts or [],
+            devices=device or [],
+            runtimes=runtime or [],
+            plan={name: value for name, value in given.items() if value is not None},
+            out=out,
+            matrix=matrix,
+            executor=executor,
+            again=again or matrix is None,
+            budget=budget,
+            json=json,
+        )
+    )
+    if code:
+        raise typer.Exit(code)
+
+
+def numbers(text: str | None, what: str) -> tuple[int, ...] | None:
+    """``1,2,4``."""
+    try:
+        return None if text is None else tuple(int(each) for each in text.split(","))
+    except ValueError:
+        raise RequestError(f"--{what} {text!a:.100} is no list of numbers; write 1 or 1,2,4") from None
 
 
 @models_app.callback()

@@ -1,7 +1,7 @@
 """Artifacts x devices: every cell measured once, each device by a queue of its own, what is finished kept whatever happens.
 
-A finished cell is a document in a folder. A campaign that was interrupted is started again on the same folder and goes on with the
-cells that are not there.
+A finished cell is a document in a folder. A campaign that was interrupted is started again on the same folder and goes on with
+the cells that are not there.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onenet.errors import CheckError, OneNetError, RequestError, ToolError
+from onenet.errors import CheckError, OneNetError, ToolError
 from onenet.files import sha256_of, temporary_folder
 from onenet.runtimes import document, outside
 from onenet.runtimes.devices import Device, Job, open_device
@@ -22,6 +23,8 @@ from onenet.runtimes.document import Measurement
 from onenet.runtimes.latency import Plan
 from onenet.runtimes.report.documents import FAILURE_SUFFIX, Failure, failure_document
 
+FORMATS = {"ai-edge-litert": ".tflite", "tflite-runtime": ".tflite", "benchmark_model": ".tflite", "onnxruntime": ".onnx"}
+"""Interpreter -> what it runs."""
 TRIES = 2
 """Of a cell on a device that failed: a phone that was unplugged is plugged in again."""
 
@@ -37,8 +40,29 @@ class Cell:
     @property
     def name(self) -> str:
         """Of its document, without the suffix: nothing in it but what every file system takes."""
-        parts = [self.artifact.name, "@", self.device, *(["+", self.runtime] if self.runtime else [])]
-        return "".join(part if part in "@+" else re.sub("[^A-Za-z0-9._-]+", "_", part).strip("_") for part in parts)
+        return plain(self.artifact.name) + self.place
+
+    @property
+    def place(self) -> str:
+        return f"@{plain(self.device)}" + (f"+{self.runtime}" if self.runtime else "")
+
+
+def plain(text: str) -> str:
+    return re.sub("[^A-Za-z0-9._-]+", "_", text).strip("_")
+
+
+def names(cells: Iterable[Cell]) -> dict[Cell, str]:
+    """Every cell's document; two artifacts of one name, as two widths of a model have, are told apart by their SHA-256."""
+    named = {cell: cell.name for cell in cells}
+    count = Counter(named.values())
+    return {
+        cell: name if count[name] == 1 else f"{plain(cell.artifact.name)}.{sha256_of(cell.artifact)[:8]}{cell.place}"
+        for cell, name in named.items()
+    }
+
+
+def unwatched(cell: Cell, text: str) -> None:
+    del cell, text
 
 
 Result = Measurement | Failure
@@ -52,12 +76,9 @@ class Store:
 
     folder: Path
 
-    def path(self, cell: Cell, suffix: str = document.SUFFIX) -> Path:
-        return self.folder / (cell.name + suffix)
-
-    def finished(self, cell: Cell, plan: Plan) -> Measurement | None:
+    def finished(self, name: str, cell: Cell, plan: Plan) -> Measurement | None:
         """The cell's document, where it is of these bytes, this device and this plan."""
-        path = self.path(cell)
+        path = self.folder / (name + document.SUFFIX)
         if not path.is_file():
             return None
         try:
@@ -68,10 +89,10 @@ class Store:
         same = (found.artifact.sha256, found.device.name, found.plan) == (sha256_of(cell.artifact), cell.device, asked)
         return found if same else None
 
-    def keep(self, cell: Cell, result: Result) -> None:
+    def keep(self, name: str, result: Result) -> None:
         """Write it whole or not at all; of a cell there is a measurement or a failure, never both."""
-        failed = isinstance(result, Failure)
-        final, other = (self.path(cell, each) for each in (document.SUFFIX, FAILURE_SUFFIX)[:: -1 if failed else 1])
+        suffixes = (document.SUFFIX, FAILURE_SUFFIX)
+        final, other = (self.folder / (name + each) for each in suffixes[:: -1 if isinstance(result, Failure) else 1])
         with temporary_folder(self.folder) as folder:
             made = folder / final.name
             made.write_text(result.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
@@ -92,16 +113,18 @@ class Campaign:
     plan: Plan
     store: Store
     again: bool = False
-    watch: Watch = lambda cell, text: None
+    watch: Watch = unwatched
     results: dict[Cell, Result] = field(default_factory=dict)
+    names: dict[Cell, str] = field(default_factory=dict)
 
     def run(self) -> dict[Cell, Result]:
         """Measure what is not finished, devices side by side, one cell of a device after the other.
 
         Raises:
-            RequestError: two cells would have one document, or a device cannot be one; before anything is measured.
+            RequestError: a device cannot be one; before anything is measured.
         """
-        self.check_names()
+        self.cells = list(dict.fromkeys(self.cells))
+        self.names = names(self.cells)
         devices = {name: open_device(name) for name in dict.fromkeys(cell.device for cell in self.cells)}
         threads = [threading.Thread(target=self.run_device, args=(device,), daemon=True) for device in devices.values()]
         try:
@@ -121,23 +144,14 @@ class Campaign:
                 thread.join(10)
         return {cell: self.results[cell] for cell in self.cells}
 
-    def check_names(self) -> None:
-        seen: dict[str, Cell] = {}
-        for cell in self.cells:
-            other = seen.setdefault(cell.name, cell)
-            if other is not cell:
-                raise RequestError(f"{other.artifact} and {cell.artifact} on {cell.device} would share {cell.name}{document.SUFFIX}")
-
     def run_device(self, device: Device) -> None:
         for cell in [each for each in self.cells if each.device == device.name]:
             if not self.cells:  # interrupted
                 return
-            found = None if self.again else self.store.finished(cell, self.plan)
-            if found is not None:
+            finished = None if self.again else self.store.finished(self.names[cell], cell, self.plan)
+            if finished is not None:
                 self.watch(cell, "finished before")
-            else:
-                found = self.measure(device, cell)
-            self.results[cell] = found
+            self.results[cell] = finished or self.measure(device, cell)
 
     def measure(self, device: Device, cell: Cell) -> Result:
         """The cell's document, or why there is none; either is kept."""
@@ -155,7 +169,7 @@ class Campaign:
                 result = failure_document(cell.artifact.name, device.name, error)
                 break
         if self.cells:
-            self.store.keep(cell, result)
+            self.store.keep(self.names[cell], result)
         self.watch(cell, "failed" if isinstance(result, Failure) else "done")
         return result
 
@@ -183,13 +197,9 @@ def cells_of(artifacts: Iterable[Path], devices: Iterable[str], runtimes: Sequen
         Cell(artifact, device, runtime)
         for artifact in artifacts
         for device in dict.fromkeys(devices)
-        for runtime in [name for name in runtimes if runs(name, artifact)] or [None]
+        for runtime in interpreters(artifact, runtimes)
     ]
 
 
-def runs(runtime: str, artifact: Path) -> bool:
-    return FORMATS[runtime] == artifact.suffix
-
-
-FORMATS = {"ai-edge-litert": ".tflite", "tflite-runtime": ".tflite", "benchmark_model": ".tflite", "onnxruntime": ".onnx"}
-"""Interpreter -> what it runs."""
+def interpreters(artifact: Path, runtimes: Sequence[str]) -> Sequence[str | None]:
+    return [name for name in runtimes if FORMATS[name] == artifact.suffix] or [None]

@@ -269,7 +269,8 @@ def bench_command(
             "--device",
             "-d",
             metavar="DEVICE",
-            help="local (default), ssh:\\[user@]host[:port], adb[:serial] or browser; repeat for several, measured side by side.",
+            help="local (default), ssh:\\[user@]host[:port], adb[:serial] or browser; repeat for several: they are measured "
+            "side by side.",
         ),
     ] = None,
     runtime: Annotated[

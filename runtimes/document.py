@@ -20,7 +20,12 @@ LARGEST = 16 << 20
 """Bytes of a document."""
 SUFFIX = ".measurement.json"
 
-Text = Annotated[str, Field(max_length=2000), AfterValidator(one_line)]
+
+def printable(text: str) -> str:
+    return one_line(text) if text.strip() else ""
+
+
+Text = Annotated[str, Field(max_length=2000), AfterValidator(printable)]
 """From a device: one printable line, whatever was sent."""
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=0)]

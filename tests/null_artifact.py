@@ -1,0 +1,36 @@
+"""An artifact that needs no converter: the null runtime's, with a manifest and a golden pair that holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onenet.runtimes import golden
+from onenet.spec import TensorSpec
+
+IMAGE = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW", value_range=(0.0, 1.0))
+LOGITS = TensorSpec("logits", "logits", (1, 2, 8, 8), "NCHW")
+
+
+def write_null(path: Path, milliseconds: float = 0.0, right: bool = True, **more: Any) -> Path:
+    """A ``.null`` file whose runs take so long. ``right`` False: its golden output is not the zeros that it computes."""
+    outputs = np.zeros(LOGITS.shape, np.float32) if right else np.ones(LOGITS.shape, np.float32)
+    manifest = {
+        "schema": 1,
+        "name": path.stem,
+        "target": "null",
+        "precision": "fp32",
+        "inputs": [asdict(IMAGE)],
+        "outputs": [asdict(LOGITS)],
+        "golden": {
+            "inputs": [golden.make_input(IMAGE, None)],
+            "outputs": [golden.make_output("logits", outputs, True, None)],
+        },
+    }
+    content = {"inputs": [asdict(IMAGE)], "outputs": [asdict(LOGITS)], "milliseconds": milliseconds, "onenet": manifest}
+    path.write_text(json.dumps({**content, **more}))
+    return path

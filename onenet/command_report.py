@@ -23,16 +23,16 @@ FORMATS: dict[str, dict[str, Callable[[Report], str]]] = {
     "json": {"report.json": lambda report: tables.merged_json(report.documents, report.gates)},
 }
 """Format -> the files it writes, and what makes their text."""
+STYLES: dict[Mood, str] = {"good": "green", "warn": "yellow", "bad": "red", "": ""}
 
 
-def run(
-    paths: Sequence[Path], out: Path, formats: str, budget_file: Path | None, artifacts: Path | None, as_json: bool
-) -> bool:
+def run(paths: Sequence[Path], out: Path, formats: str, limits: Path | None, artifacts: Path | None, as_json: bool) -> bool:
     """Write the report; whether every gate of the budget passed.
 
     Args:
         paths: documents, or folders that hold them.
         formats: names from ``FORMATS``, separated by commas.
+        limits: a budget.
         artifacts: folder with the measured artifacts, whose layer profiles and pictures are to be shown.
 
     Raises:
@@ -41,9 +41,9 @@ def run(
     """
     chosen = parse_formats(formats)
     check_folder(out)
-    limits = None if budget_file is None else budget.read(budget_file)
+    allowed = None if limits is None else budget.read(limits)
     found = documents.load(paths)
-    gates = None if limits is None else budget.check(limits, found.measurements, found.failures)
+    gates = None if allowed is None else budget.check(allowed, found.measurements, found.failures)
     beside = extras.Extras() if artifacts is None else extras.find(artifacts, found.measurements)
     report = Report(found, None if gates is None else tuple(gates), beside)
     files = write(report, chosen, out)

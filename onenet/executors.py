@@ -6,6 +6,7 @@ Both do the same: start ``onenet export`` with its options, and bring back the f
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -95,6 +96,8 @@ class Ray:
     """
 
     def __init__(self, address: str) -> None:
+        if address:
+            check_address(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self.ray = require("ray", "cluster")
         try:
@@ -103,7 +106,7 @@ class Ray:
             raise ToolError(f"no Ray cluster at {address or 'this machine'}: {one_line(error)}") from error
 
     def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
-        remote = self.ray.remote(num_cpus=min(CORES_EACH, all_cores()), max_retries=2)(outcome)
+        remote = self.ray.remote(num_cpus=1, max_retries=2)(outcome)
         tasks = {remote.remote(each): each for each in exports}
         while tasks:
             (done,), _ = self.ray.wait(list(tasks), num_returns=1)
@@ -112,6 +115,17 @@ class Ray:
                 yield task, self.ray.get(done)
             except self.ray.exceptions.RayError as error:
                 yield task, ToolError(f"the export was lost by the cluster: {one_line(error)}")
+
+
+def check_address(address: str) -> None:
+    """Ask at the door: ray itself waits minutes for a cluster that is not there."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise RequestError(f"executor ray://{address} is no HOST:PORT; give that of the head node, such as 192.168.0.2:6379")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise ToolError(f"no Ray cluster at {address}: {one_line(error)}; start one with `ray start --head`") from error
 
 
 def open_executor(name: str) -> Executor:

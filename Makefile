@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: export test test-unit bench lint types wheel clean
+.PHONY: export test test-unit bench native lint types wheel clean
 
 export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
@@ -19,6 +19,9 @@ test-unit: $(STAMP)  ## the tests that need no converter
 # Stop everything else first. The first run installs and converts for an hour; `python -m bench.compare --help` does parts.
 bench: $(STAMP)  ## our artifacts beside other toolchains', into docs/benchmarks
 	$(BIN)/python -m bench.compare
+
+native: $(STAMP)  ## the runner for phones and what it needs there, in build/native
+	$(BIN)/python -m onenet.runtimes.native.build build/native
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -52,9 +52,10 @@ class Plan:
     def __post_init__(self) -> None:
         wrong = [name for name in ("runs", "rounds", "timeout") if getattr(self, name) <= 0]
         wrong += [name for name in ("seconds", "warmup_runs", "warmup_seconds", "sustained_minutes") if getattr(self, name) < 0]
+        wrong += ["runs"] * (self.runs > MOST_SAMPLES)
         wrong += ["threads"] * any(n < 1 for n in self.threads) + ["cores"] * any(n < 0 for n in self.cores)
         if wrong:
-            raise RequestError(f"{wrong[0].replace('_', ' ')} {getattr(self, wrong[0])!r} makes no measurement; give more")
+            raise RequestError(f"{wrong[0].replace('_', ' ')} {getattr(self, wrong[0])!r} makes no measurement; see docs/measuring.md")
 
     def deadline(self) -> float:
         """Seconds after which a device gives up by itself."""

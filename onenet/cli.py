@@ -369,13 +369,32 @@ def models_show_command(
     command_show.run(name, lowering, json)
 
 
-@app.command("doctor", epilog="Example:  onenet doctor")
+@app.command("doctor", epilog="Example:  onenet doctor --device ssh:pi@raspberrypi")
 @one_line_errors
-def doctor_command() -> None:
-    """Say what this machine can export and run, and what is missing."""
-    from onenet import doctor
+def doctor_command(
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device", "-d", metavar="DEVICE", help="Look at a device instead; as in `onenet bench`. Repeat for several."
+        ),
+    ] = None,
+    set_up: Annotated[
+        bool, typer.Option("--setup", help="Install what is missing there, into a folder of onenet's own.")
+    ] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove everything that onenet ever put there.")] = False,
+) -> None:
+    """Say what this machine can export and run, or what a device can measure, and what is missing."""
+    if not device and (set_up or clean):
+        raise RequestError(f"{'--setup' if set_up else '--clean'} is done to a device; give --device as well")
+    if device:
+        from onenet import doctor_devices
 
-    if not doctor.run():
+        healthy = doctor_devices.run_devices(device, set_up, clean)
+    else:
+        from onenet import doctor
+
+        healthy = doctor.run()
+    if not healthy:
         raise typer.Exit(3)
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from onenet import console
 from onenet.errors import RequestError
 from onenet.runtimes.report import documents, summary
-from onenet.runtimes.report.compare import Change, Comparison, Result, compare, title
+from onenet.runtimes.report.compare import Change, Comparison, Result, compare, title, unfit
 from onenet.runtimes.report.format import figure, signed_percent
 
 COLOURS = {"slower": "red", "faster": "green", "same": "", "undecided": "yellow", "emulated": "dim"}
@@ -59,6 +59,7 @@ def as_dict(result: Result, alpha: float, limit: float) -> dict[str, object]:
         "fail_above": limit,
         "passed": result.passed,
         "rows": [row.as_dict() for row in result.rows],
+        "lost": list(result.lost),
         "only_base": [title(line) for line in result.only_base],
         "only_new": [title(line) for line in result.only_new],
     }
@@ -79,12 +80,18 @@ def print_result(result: Result, alpha: float, limit: float) -> None:
             out.print(f"only in {side}: {title(line)}", style="yellow", markup=False, soft_wrap=True)
     for text, files in once(result.rows):
         out.print(f"note: {text}" + (f" ({files} rows)" if files > 1 else ""), style="yellow", markup=False, soft_wrap=True)
-    if any(row.verdict == "undecided" for row in result.rows):
+    if any(row.verdict == "undecided" and not (unfit(row.base) or unfit(row.new)) for row in result.rows):
         text = f"undecided: a change of {100 * limit:g} % can be neither shown nor excluded; measure both with more --rounds"
         out.print(text, style="yellow", soft_wrap=True)
+    for text in result.lost:
+        out.print(f"✗ not measured any more: {text}", style="red", markup=False, soft_wrap=True)
     for text in dict.fromkeys(f"{title(row.new)}: {each}" for row in result.rows for each in row.regressions):
         out.print(f"✗ {text}", style="red", markup=False, soft_wrap=True)
-    if result.passed:
+    undecided = sum(row.verdict == "undecided" for row in result.rows)
+    if result.passed and undecided:
+        of = f"{undecided} of {summary.plural(len(result.rows), 'row')}"
+        out.print(f"! no regression beyond {100 * limit:g} % was shown; times of {of} are undecided", style="yellow")
+    elif result.passed:
         out.print(f"✓ nothing got worse by more than {100 * limit:g} %", style="green")
 
 

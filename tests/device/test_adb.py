@@ -205,7 +205,7 @@ def test_throttling_and_battery_are_said(plug: Plug, artifact: Path) -> None:
         service = phone.root / "system/services" / file
         service.write_text(service.read_text().replace(old, new))
     content = device.measure(Job(artifact, Plan(**{**QUICK.as_dict(), "profile": True})))
-    assert {each["name"] for each in content["warnings"]} >= {"throttled", "battery", "no profile"}
+    assert {each["name"] for each in content["warnings"]} >= {"throttled", "battery", "no-profile"}
     assert content["rows"][0]["states"][0]["throttled"] == "severe"
     findings = {each.what: each for each in device.examine().findings}
     assert findings["throttling"].found == "severe" and findings["power"].found == "battery"

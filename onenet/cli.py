@@ -338,6 +338,50 @@ def bench_command(
         raise typer.Exit(code)
 
 
+@app.command("report", epilog="Example:  onenet report build/measurements --artifacts build --out build/report")
+@one_line_errors
+def report_command(
+    documents: Annotated[
+        list[Path], typer.Argument(metavar="DOCUMENTS", help="Documents of `onenet bench`, or folders that hold them.")
+    ],
+    artifacts: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the artifacts: shows their pictures and their profiles layer by layer."),
+    ] = None,
+    budget: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Limits; exit code 1 where one is not held. See docs/reports.md.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="NAMES", help="Of html, md, csv, json, with commas. Default: html.")
+    ] = "html",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the report.")] = Path("build/report"),
+    json: Annotated[bool, typer.Option("--json", help="Print the merged documents instead of a summary.")] = False,
+) -> None:
+    """Make one page of measurements, which works offline, and tables."""
+    from onenet import command_report
+
+    if not command_report.run(documents, out, form, budget, artifacts, json):
+        raise typer.Exit(1)
+
+
+@app.command("compare", epilog="Example:  onenet compare main/measurements build/measurements --fail-above 5%")
+@one_line_errors
+def compare_command(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="A document of `onenet bench`, or a folder of them.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="What is compared with it: the same artifacts, later.")],
+    fail_above: Annotated[
+        str, typer.Option(metavar="PERCENT", help="Exit code 1 where something got worse by more than this.")
+    ] = "5%",
+    alpha: Annotated[float, typer.Option(metavar="P", help="Chance of calling a row different that is not.")] = 0.01,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Say what got slower, larger or less accurate between two measurements, and whether that is more than noise."""
+    from onenet import command_compare
+
+    if not command_compare.run(base, new, fail_above, alpha, json):
+        raise typer.Exit(1)
+
+
 def numbers(text: str | None, what: str) -> tuple[int, ...] | None:
     """``1,2,4``."""
     try:

@@ -109,7 +109,7 @@ def described(answer: dict[str, Any], remedy: str) -> Examination:
     found = [
         Finding(
             "machine",
-            f"{device['model']}, {device['cpu']}, {device['cores']} cores",
+            name_of(device),
             None if emulated else True,
             emulated or "",
         ),
@@ -132,6 +132,11 @@ def described(answer: dict[str, Any], remedy: str) -> Examination:
     if busy is not None and busy > 10:
         found.append(Finding("other work", f"{busy:.0f} % of the processor time", None, "stop it before measuring"))
     return Examination(device, tuple(found))
+
+
+def name_of(device: dict[str, Any]) -> str:
+    known = [each for each in (device["model"], device["cpu"]) if each != "unknown"]
+    return ", ".join([*known, f"{device['cores']} cores"])
 
 
 def interpreter(what: str, packages: tuple[str, ...], runtimes: dict[str, Any], remedy: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Artifacts x devices: every cell measured once, each device by a queue of its own, what is finished kept whatever happens.
+"""Artifacts x devices: every cell measured once, each machine by a queue of its own, what is finished kept whatever happens.
 
 A finished cell is a document in a folder. A campaign that was interrupted is started again on the same folder and goes on with
 the cells that are not there.
@@ -25,6 +25,8 @@ from onenet.runtimes.report.documents import FAILURE_SUFFIX, Failure, failure_do
 
 FORMATS = {"ai-edge-litert": ".tflite", "tflite-runtime": ".tflite", "benchmark_model": ".tflite", "onnxruntime": ".onnx"}
 """Interpreter -> what it runs."""
+HERE = ("local", "browser")
+"""Kinds of devices that are this machine: they take turns."""
 TRIES = 2
 """Of a cell on a device that failed: a phone that was unplugged is plugged in again."""
 
@@ -118,7 +120,7 @@ class Campaign:
     names: dict[Cell, str] = field(default_factory=dict)
 
     def run(self) -> dict[Cell, Result]:
-        """Measure what is not finished, devices side by side, one cell of a device after the other.
+        """Measure what is not finished, machines side by side, one cell of a machine after the other.
 
         Raises:
             RequestError: a device cannot be one; before anything is measured.
@@ -126,7 +128,10 @@ class Campaign:
         self.cells = list(dict.fromkeys(self.cells))
         self.names = names(self.cells)
         devices = {name: open_device(name) for name in dict.fromkeys(cell.device for cell in self.cells)}
-        threads = [threading.Thread(target=self.run_device, args=(device,), daemon=True) for device in devices.values()]
+        lanes: dict[str, list[Device]] = {}
+        for device in devices.values():
+            lanes.setdefault("here" if device.kind in HERE else device.name, []).append(device)
+        threads = [threading.Thread(target=self.run_lane, args=(lane,), daemon=True) for lane in lanes.values()]
         try:
             for thread in threads:
                 thread.start()
@@ -143,6 +148,10 @@ class Campaign:
             for thread in threads:
                 thread.join(10)
         return {cell: self.results[cell] for cell in self.cells}
+
+    def run_lane(self, devices: Sequence[Device]) -> None:
+        for device in devices:
+            self.run_device(device)
 
     def run_device(self, device: Device) -> None:
         for cell in [each for each in self.cells if each.device == device.name]:

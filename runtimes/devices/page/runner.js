@@ -1,65 +1,57 @@
-// One round in a worker: load, first inference, warm up, sample; see runtimes/latency.py, whose rules these are.
-"use strict";
+// One round: load, first inference, warm up, sample.
+
+import {figure, limit, milliseconds, resolution, sample, sustain, warmUp} from "./timing.js";
 
 const ARRAYS = {
-  float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
-  int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array, uint64: BigUint64Array, bool: Uint8Array,
+  float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int32: Int32Array, int64: BigInt64Array,
 };
 
-// Each gives `run`, one inference from the inputs to a list of output arrays in the order of step.outputs.
+// Each loads the artifact and gives one inference: from the inputs to a list of arrays in the order of step.outputs.
 const RUNTIMES = {
   "onnxruntime-web": async (step, artifact, inputs) => {
     const ort = await import("./onnxruntime-web/ort.wasm.bundle.min.mjs");
     ort.env.wasm.numThreads = step.threads;
-    ort.env.wasm.wasmPaths = {wasm: new URL("onnxruntime-web/ort-wasm-simd-threaded.wasm", location.href).href};
+    ort.env.wasm.wasmPaths = {wasm: new URL("onnxruntime-web/ort-wasm-simd-threaded.wasm", location).href};
     const session = await ort.InferenceSession.create(artifact, {executionProviders: ["wasm"]});
-    const tensors = inputs.map(({name, dtype, shape, values}) => [name, new ort.Tensor(dtype, values, shape)]);
-    const feeds = Object.fromEntries(tensors);
+    const feeds = {};
+    for (const {name, dtype, shape, values} of inputs) feeds[name] = new ort.Tensor(dtype, values, shape);
     return async () => {
       const results = await session.run(feeds);
-      return step.outputs.map((name) => results[name].data);
+      return step.outputs.map((name) => named(results, name).data);
     };
   },
   litertjs: async (step, artifact, inputs) => {
     const litert = await import("./litertjs/core.js");
-    await litert.loadLiteRt(new URL("litertjs/wasm/", location.href).href, {threads: step.threads > 1});
-    const options = {accelerator: "wasm", cpuOptions: {numThreads: step.threads}};
-    const model = await litert.loadAndCompile(artifact, options);
+    await litert.loadLiteRt(new URL("litertjs/wasm/", location).href, {threads: step.threads > 1});
+    const model = await litert.loadAndCompile(artifact, {accelerator: "wasm", cpuOptions: {numThreads: step.threads}});
     return async () => {
-      const feeds = Object.fromEntries(inputs.map(({name, shape, values}) => [name, new litert.Tensor(values, shape)]));
+      const feeds = {};
+      for (const {name, shape, values} of inputs) feeds[name] = new litert.Tensor(values, shape);
       const results = await model.run(feeds);
-      const values = step.outputs.map((name) => results[name].toTypedArray());
-      [...Object.values(feeds), ...Object.values(results)].forEach((tensor) => tensor.delete());
+      const values = step.outputs.map((name) => named(results, name).toTypedArray());
+      for (const tensor of [...Object.values(feeds), ...Object.values(results)]) tensor.delete();
       return values;
     };
   },
 };
 
-onmessage = async ({data: step}) => {
-  const progress = {doing: "fetching the artifact"};
-  try {
-    postMessage(await measure(step, progress));
-  } catch (error) {
-    postMessage({error: `${progress.doing}: ${error?.message ?? error}`});
-  }
-};
+function named(results, name) {
+  if (name in results) return results[name];
+  throw new Error(`no output ${name}; it has ${Object.keys(results)}`);
+}
 
-async function measure(step, progress) {
-  const artifact = new Uint8Array(await bytes("artifact"));
-  const inputs = await Promise.all(step.inputs.map(async (spec, i) => (
-    {...spec, values: new ARRAYS[spec.dtype](await bytes(`input${i}`))}
-  )));
-  progress.doing = "loading";
-  const begin = performance.now();
-  const run = await RUNTIMES[step.runtime](step, artifact, inputs);
-  const load_ms = performance.now() - begin;
-  progress.doing = "running";
-  const first_ms = await milliseconds(run);
-  const warmup_runs = await warmUp(run, step);
-  const samples_ms = await sample(run, step);
-  const minutes = step.sustained_minutes ? await sustain(run, step) : [];
-  const outputs = (await run()).map(base64);
-  return {load_ms, first_ms, warmup_runs, samples_ms, minutes, outputs, resolution_ms: resolution(), cores: navigator.hardwareConcurrency};
+// Every memory that a wasm module works in. They never shrink: the size at the end is the peak.
+const memories = new Set();
+for (const name of ["instantiate", "instantiateStreaming"]) {
+  const original = WebAssembly[name];
+  WebAssembly[name] = async (source, imports = {}) => {
+    const result = await original.call(WebAssembly, source, imports);
+    const {exports} = result.instance ?? result;
+    for (const each of [...Object.values(exports), ...Object.values(imports).flatMap(Object.values)]) {
+      if (each instanceof WebAssembly.Memory) memories.add(each);
+    }
+    return result;
+  };
 }
 
 async function bytes(address) {
@@ -68,57 +60,37 @@ async function bytes(address) {
   return response.arrayBuffer();
 }
 
-async function milliseconds(run) {
-  const start = performance.now();
-  await run();
-  return performance.now() - start;
+async function send(address, body) {
+  await fetch(address, {method: "POST", body});
 }
 
-async function warmUp(run, step) {
-  const start = performance.now();
-  let runs = 0;
-  while (runs < step.warmup_runs || (performance.now() - start < 1000 * step.warmup_seconds && runs < step.most_samples)) {
-    await run();
-    runs += 1;
-  }
-  return runs;
+async function measure(step, progress) {
+  const artifact = new Uint8Array(await bytes("artifact"));
+  const inputs = await Promise.all(
+    step.inputs.map(async (spec, i) => ({...spec, values: new ARRAYS[spec.dtype](await bytes(`input${i}`))})),
+  );
+  progress.doing = "load";
+  const begin = performance.now();
+  const run = await RUNTIMES[step.runtime](step, artifact, inputs);
+  const load_ms = figure(performance.now() - begin);
+  progress.doing = "run";
+  const first_ms = figure(await milliseconds(run));
+  const warmup_runs = await warmUp(run, step);
+  if (step.sustained_minutes) return {minutes: await sustain(run, step)};
+  const samples_ms = await sample(run, step);
+  const outputs = await run();
+  for (const [i, values] of outputs.entries()) await send(`output${i}`, values.slice());  // a copy: memory may be shared
+  const peak_bytes = [...memories].reduce((sum, {buffer}) => sum + buffer.byteLength, 0);
+  return {load_ms, first_ms, warmup_runs, samples_ms, peak_bytes, resolution_ms: resolution()};
 }
 
-async function sample(run, step) {
-  const start = performance.now();
-  const samples = [];
-  while (samples.length < step.runs || (performance.now() - start < 1000 * step.seconds && samples.length < step.most_samples)) {
-    samples.push(await milliseconds(run));
-  }
-  return samples;
-}
+// The host does not answer this one. It sees the connection break where this page dies.
+fetch("alive").catch(() => {});
 
-async function sustain(run, step) {
-  const end = performance.now() + step.sustained_minutes * step.minute_ms;
-  const minutes = [];
-  for (let begin = performance.now(); begin < end; begin = performance.now()) {
-    const samples = [];
-    while (!samples.length || performance.now() < Math.min(begin + step.minute_ms, end)) samples.push(await milliseconds(run));
-    minutes.push({n: samples.length});
-  }
-  return minutes;
-}
-
-// The smallest step that the clock makes; browsers coarsen it on purpose.
-function resolution() {
-  let smallest = Infinity;
-  for (let i = 0; i < 20; i += 1) {
-    const start = performance.now();
-    let now = start;
-    while (now === start) now = performance.now();
-    smallest = Math.min(smallest, now - start);
-  }
-  return smallest;
-}
-
-function base64(values) {
-  const raw = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  let text = "";
-  for (let i = 0; i < raw.length; i += 0x8000) text += String.fromCharCode(...raw.subarray(i, i + 0x8000));
-  return btoa(text);
-}
+const progress = {doing: "fetch"};
+const step = await (await fetch("step")).json();
+Object.assign(limit, {at: performance.now() + 1000 * step.seconds_left, timeout: step.timeout});
+const answer = await measure(step, progress).catch((error) => ({
+  error: `cannot ${progress.doing} it: ${String(error?.message ?? error).slice(0, 1000)}`,
+}));
+await send("answer", JSON.stringify(answer));

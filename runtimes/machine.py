@@ -95,11 +95,16 @@ def memory_bytes() -> int | None:
 
 
 def emulated() -> str | None:
-    """By what, where this program's processor is not the kernel's: a user-mode emulator such as qemu's hides the first only."""
-    kind = re.match("cpu:type:([a-z0-9]+)", read(SYS / "devices/system/cpu/modalias") or "")
-    real = kind.group(1) if kind else None
-    family = "x86" if platform.machine().lower() in ("x86_64", "amd64", "i686") else "arm"
-    return f"emulated on {real}" if real and not real.startswith(family) and family in ("x86", "arm") else None
+    """On what, where this program's processor is not the kernel's: a user-mode emulator such as qemu's hides the first only.
+
+    The kernel writes ``cpu:type:`` and x86, aarch64, or a version of 32-bit ARM such as v7l (linux/cpufeature.h).
+    """
+    found = re.match("cpu:type:([a-z0-9]+)", read(SYS / "devices/system/cpu/modalias") or "")
+    if found is None:
+        return None
+    kernel_is_x86 = found.group(1).startswith("x86")
+    program_is_x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+    return f"emulated on {found.group(1)}" if kernel_is_x86 != program_is_x86 else None
 
 
 def state(start: float) -> dict[str, Any]:

@@ -306,6 +306,7 @@ def bench_command(
 
     Writes one document for each artifact and device, for `onenet report` and `onenet compare`.
     """
+    need("device", "pydantic")
     from onenet import command_bench
 
     if bool(artifacts) == bool(matrix):
@@ -358,6 +359,7 @@ def report_command(
     json: Annotated[bool, typer.Option("--json", help="Print the merged documents instead of a summary.")] = False,
 ) -> None:
     """Make one page of measurements, which works offline, and tables."""
+    need("report", "pydantic", "jinja2")
     from onenet import command_report
 
     if not command_report.run(documents, out, form, budget, artifacts, json):
@@ -376,10 +378,22 @@ def compare_command(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
     """Say what got slower, larger or less accurate between two measurements, and whether that is more than noise."""
+    need("report", "pydantic", "scipy")
     from onenet import command_compare
 
     if not command_compare.run(base, new, fail_above, alpha, json):
         raise typer.Exit(1)
+
+
+def need(extra: str, *packages: str) -> None:
+    """
+    Raises:
+        ToolError: a package is missing; says which extra brings it.
+    """
+    from onenet.runtimes.session import require
+
+    for package in packages:
+        require(package, extra)
 
 
 def numbers(text: str | None, what: str) -> tuple[int, ...] | None:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from onenet.errors import CheckError
 from onenet.runtimes.latency import Plan
@@ -89,6 +89,12 @@ class Parity(Record):
     passed: bool
     where: Literal["device", "host"]
     checks: Annotated[list[CheckInfo], Field(max_length=100)]
+
+    @model_validator(mode="after")
+    def agree(self) -> Parity:
+        if self.passed and any(check.passed is False for check in self.checks):
+            raise ValueError("passed, with a check that failed")
+        return self
 
 
 class State(Record):

@@ -88,13 +88,13 @@ def context(report: Report) -> dict[str, Any]:
     shown = lines[:MOST_LINES]
     notes = list(report.extras.notes)
     if len(shown) < len(lines):
-        notes.append(f"{len(lines) - len(shown)} of {len(lines)} rows have no room on this page; report.csv holds all")
+        notes.append(f"{len(lines) - len(shown)} of {len(lines)} rows have no room on this page; --format csv holds all")
     return {
         "names": named,
         "headline": summary.headline(documents, gates),
         "measured": measured(documents),
         "tools": sorted({each.tool for each in documents.measurements}),
-        "timed": sorted({each.timed for each in documents.measurements}),
+        "timed": timed(documents),
         "best": summary.best_of_devices(documents, gates or ()),
         "emulated": [line for line in one_per_measurement(lines) if line.emulated],
         "groups": group_by_device(shown),
@@ -121,6 +121,14 @@ def context(report: Report) -> dict[str, Any]:
 def measured(documents: Documents) -> str:
     days = sorted({f"{each.measured:%Y-%m-%d}" for each in documents.measurements})
     return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "never"
+
+
+def timed(documents: Documents) -> list[str]:
+    """What the samples are times of; with its devices where not all say the same."""
+    found: dict[str, dict[str, None]] = {}
+    for each in documents.measurements:
+        found.setdefault(each.timed, {})[each.device.name] = None
+    return [text + (f" ({', '.join(devices)})" if len(found) > 1 else "") for text, devices in found.items()]
 
 
 def one_per_measurement(lines: Iterable[Line]) -> list[Line]:

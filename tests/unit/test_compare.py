@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from onenet import command_compare
+from onenet.cli import app
 from onenet.errors import CheckError, RequestError, ToolError
 from onenet.runtimes.document import Measurement
 from onenet.runtimes.report.compare import Comparison, Result, compare, compare_times, decide
@@ -251,6 +253,15 @@ def test_the_command_says_what_got_worse_within_80_columns(
     assert "✗ onenet-ed4_int8.tflite on ssh:pi@raspberrypi.local:2222, ai-edge-litert, 1 thread: +13.0% time" in printed
     assert command(tmp_path, slower, slower)
     assert "✓ nothing got worse by more than 5 %" in capsys.readouterr().out
+
+
+def test_exit_codes_and_one_line_errors(tmp_path: Path) -> None:
+    base, slower = write(tmp_path / "base", measurement(10)), write(tmp_path / "new", measurement(11.5, seed=7))
+    codes = {"5%": 1, "20%": 0, "x": 2}
+    for limit, code in codes.items():
+        result = CliRunner().invoke(app, ["compare", str(base), str(slower), "--fail-above", limit])
+        assert result.exit_code == code
+        assert result.stderr.count("\n") == (code == 2)
 
 
 def test_a_limit_of_20_percent_tolerates_15(tmp_path: Path) -> None:

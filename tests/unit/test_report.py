@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from onenet import command_report
+from onenet.cli import app
 from onenet.errors import CheckError, RequestError, ToolError
 from onenet.runtimes import document
 from onenet.runtimes.report import charts, extras, svg, tables
@@ -448,6 +450,15 @@ def test_a_damaged_document_leaves_the_last_report_alone(tmp_path: Path) -> None
     assert (tmp_path / "out" / "report.md").read_text() == before
 
 
+def test_exit_codes_and_one_line_errors(tmp_path: Path) -> None:
+    folder, limits = write(tmp_path / "in", measurement(10)), tmp_path / "budget.toml"
+    limits.write_text("[[budget]]\np50_ms = 5\n")
+    for options, code in {(): 0, ("--budget", str(limits)): 1, ("--format", "pdf"): 2, ("--artifacts", "none"): 2}.items():
+        result = CliRunner().invoke(app, ["report", str(folder), "--out", str(tmp_path / "out"), *options])
+        assert result.exit_code == code
+        assert result.stderr.count("\n") == (code == 2)
+
+
 def test_a_folder_of_failures_alone(tmp_path: Path) -> None:
     failure = failure_document("lost.tflite", "adb", ToolError("the device went away"))
     (tmp_path / "in").mkdir()
@@ -458,7 +469,7 @@ def test_a_folder_of_failures_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ms", [0.0, 1e-6, 1e9])
 @pytest.mark.parametrize("runs", [1, 40])
-def test_extreme_figures_make_a_page(tmp_path: Path, ms: float, runs: int) -> None:
+def test_extreme_figures_make_a_page(ms: float, runs: int) -> None:
     """The null device reports zeros; a hostile one whatever its document may hold."""
     quality = {"miou": ms, "sqnr_db": -999.0, "images": 0, "dice": None}
     sustained = {"minutes": [{"minute": 1, "n": 1, "p50_ms": ms, "p90_ms": ms, "p99_ms": ms}], "drop_percent": -ms}

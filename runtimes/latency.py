@@ -55,7 +55,8 @@ class Plan:
         wrong += ["runs"] * (self.runs > MOST_SAMPLES)
         wrong += ["threads"] * any(n < 1 for n in self.threads) + ["cores"] * any(n < 0 for n in self.cores)
         if wrong:
-            raise RequestError(f"{wrong[0].replace('_', ' ')} {getattr(self, wrong[0])!r} makes no measurement; see docs/measuring.md")
+            what = f"{wrong[0].replace('_', ' ')} {getattr(self, wrong[0])!r}"
+            raise RequestError(f"{what} makes no measurement; docs/measuring.md says what each means")
 
     def deadline(self) -> float:
         """Seconds after which a device gives up by itself."""

@@ -14,7 +14,16 @@ RUNTIMES = (
     *("__init__", "agent", "artifact", "golden", "latency", "layers", "litert", "machine", "memory", "metrics"),
     *("null", "onnxruntime", "outside", "parity", "session"),
 )
-MAIN = "import sys\nfrom onenet.runtimes.agent import main\nsys.exit(main(sys.argv[1:]))\n"
+MAIN = """import sys
+if sys.version_info < (3, 9):
+    sys.exit("onenet-agent needs Python 3.9 or later; this is %d.%d" % sys.version_info[:2])
+try:
+    import numpy
+except ImportError:
+    sys.exit("onenet-agent needs numpy; python3 -m pip install numpy")
+from onenet.runtimes.agent import main
+sys.exit(main(sys.argv[1:]))
+"""
 NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 

@@ -91,7 +91,15 @@ def ask(
         ToolError: as ``converse``, or it ended without an answer.
     """
     line = json.dumps(request).encode() + b"\n"
-    done = converse(command, line, what=what, seconds=seconds, hold=True, environment=environment)
+    return parse_answer(converse(command, line, what=what, seconds=seconds, hold=True, environment=environment), what)
+
+
+def parse_answer(done: Done, what: str) -> dict[str, Any]:
+    """What an agent that has ended said.
+
+    Raises:
+        OneNetError: as ``ask``.
+    """
     try:
         answer = parse_json(done.out)
     except ValueError:

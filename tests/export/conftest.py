@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock  # which torch needs as well
 from torch import nn
 
 import onenet
@@ -113,6 +115,12 @@ def evaluation_of(name: str) -> LabelledImages | Samples:
     return Samples("levels", images, ("",) * len(images), ("",) * len(images))
 
 
+def few_of(name: str) -> LabelledImages | Samples:
+    """The evaluation images that an export is given. Of a shipped model two: each takes seconds in Core ML's evaluator."""
+    _, _, height, width = model_of(name).spec.inputs[0].shape
+    return evaluation_of(name) if name in NETS else load_labelled(default_evaluation(), height, width, limit=2)
+
+
 def images_of(name: str) -> np.ndarray:
     """The evaluation images, (N, C, H, W)."""
     found = evaluation_of(name)
@@ -121,7 +129,10 @@ def images_of(name: str) -> np.ndarray:
 
 @dataclass
 class Artifacts:
-    """Exports on demand and remembers: a conversion takes seconds, and many tests look at the same one."""
+    """Exports on demand and remembers: a conversion takes seconds, and many tests look at the same one.
+
+    Workers of one test run have one ``folder``: what one has converted no other converts again.
+    """
 
     folder: Path
     made: dict[tuple[str, ...], ExportedArtifact] = field(default_factory=dict)
@@ -131,13 +142,25 @@ class Artifacts:
     ) -> ExportedArtifact:
         key = (name, target, precision, io, output)
         if key not in self.made:
-            source = quantized_of(name, output) if precision == "int8" else model_of(name, output)
-            self.made[key] = onenet.export(  # type: ignore[operator]  # a package that can be called
-                source, target=target, precision=precision, io=io, out=self.folder / name, evaluation=evaluation_of(name)
-            )
+            remembered = self.folder / f"{'_'.join(key)}.pickle"
+            with FileLock(f"{remembered}.lock"):
+                if not remembered.exists():
+                    remembered.write_bytes(pickle.dumps(self.export(*key)))
+                self.made[key] = pickle.loads(remembered.read_bytes())
         return self.made[key]
+
+    def export(self, name: str, target: str, precision: str, io: str, output: Output) -> ExportedArtifact:
+        source = quantized_of(name, output) if precision == "int8" else model_of(name, output)
+        options = dict(target=target, precision=precision, io=io, evaluation=few_of(name))
+        made: ExportedArtifact = onenet.export(  # type: ignore[operator]  # a package that can be called
+            source, out=self.folder / f"{name}, {output}, {io}", **options
+        )
+        return made
 
 
 @pytest.fixture(scope="session")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
-    return Artifacts(tmp_path_factory.mktemp("artifacts"))
+def artifacts(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Artifacts:
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "artifacts"
+    folder.mkdir(exist_ok=True)
+    return Artifacts(folder)

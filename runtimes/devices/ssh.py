@@ -1,0 +1,373 @@
+"""A Raspberry Pi, or any machine with a shell and Python, through the user's own OpenSSH client.
+
+Their configuration, keys, agent and jump hosts are used; ``ONENET_SSH="ssh -F FILE"`` names another client or gives it
+options. One connection carries everything. The remote command line is fixed but for names of hexadecimal digits: what names
+and paths hold travels as JSON on stdin. On the device everything lies in ``~/.cache/onenet``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from onenet.errors import OneNetError, RequestError, ToolError
+from onenet.files import sha256_of
+from onenet.runtimes.devices import Examination, Finding, Job, described
+from onenet.runtimes.devices.process import converse, parse_answer
+from onenet.runtimes.document import Record, Text
+from onenet.runtimes.pack import pack
+from onenet.runtimes.session import one_line
+
+CLIENT = "ONENET_SSH"
+REMOTE = Path(__file__).with_name("ssh_remote.py")
+USER, HOST = "[A-Za-z0-9_][A-Za-z0-9_.+-]*", "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+ADDRESS = re.compile(rf"(?:({USER})@)?({HOST}|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\])(?::([0-9]{{1,5}}))?")
+"""[user@]host[:port]; an IPv6 address in brackets."""
+OPTIONS = (
+    "-T",
+    *("-o", "BatchMode=yes"),  # asks for nothing
+    *("-o", "ConnectTimeout=10"),
+    *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"),
+    *("-o", "LogLevel=ERROR", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"),
+)
+CONNECT_SECONDS, LOOK_SECONDS, INSTALL_SECONDS, DESCRIBE_SECONDS = 60.0, 120.0, 1800.0, 300.0
+PERSIST_SECONDS = 20
+"""The connection closes by itself so long after this process was killed."""
+SLOWEST = 50_000
+"""Bytes per second of a connection that is worth waiting for."""
+SSH_FAILED = 255
+MARK = b"onenet-begins-here\n"
+"""What a shell prints at its start comes before this."""
+SHELL = f"exec sh -c 'cd && p=.cache/onenet/venv/bin/python; [ -x $p ] || p=python3; echo {MARK.decode().strip()}; exec $p %s'"
+"""In ``sh`` whatever the login shell is."""
+PROGRAM = SHELL % '-c "import sys; i = sys.stdin.buffer; exec(i.read(int(i.readline())))"'
+AGENT = SHELL % "{} serve"
+FILES = ".cache/onenet/files"
+HINTS = {
+    "IDENTIFICATION HAS CHANGED": "its host key is another one than before: after a new installation, ssh-keygen -R HOST",
+    "Host key verification failed": "its host key is not known here: connect once with ssh and compare its fingerprint",
+    "Permission denied": "nothing is asked for here: ssh-copy-id brings your key there, ssh-add unlocks it",
+    "Could not resolve": "check the name; in a home network NAME.local often works",
+    "refused": "is its ssh server on? On a Raspberry Pi: sudo raspi-config nonint do_ssh 0",
+    "timed out": "is it on, and in this network?",
+    "No route to host": "is it on, and in this network?",
+}
+"""What ssh says -> what helps."""
+MODULES = {
+    "numpy": "numpy",
+    "ai-edge-litert": "ai_edge_litert",
+    "tflite-runtime": "tflite_runtime",
+    "onnxruntime": "onnxruntime",
+}
+NEEDS = {".tflite": ("ai-edge-litert", "tflite-runtime"), ".onnx": ("onnxruntime",), ".null": ("numpy",)}
+"""Suffix -> packages of which one must be there."""
+OLDEST_PYTHON = (3, 9)
+LITERT_GLIBC = (2, 34)
+"""ai-edge-litert's wheels say manylinux_2_27, but need GLIBC_2.34 and GLIBCXX_3.4.30."""
+LITERT_PYTHON, TFLITE_PYTHON = (3, 10), (3, 11)
+"""The oldest that the one, and the newest that the other has wheels for."""
+
+
+class Found(Record):
+    """What ``ssh_remote.look`` answers."""
+
+    python: Annotated[tuple[int, ...], Field(min_length=3, max_length=3)]
+    bits: int
+    machine: Text
+    system: Text
+    libc: tuple[Text, Annotated[Text, Field(pattern=r"^([0-9]+(\.[0-9]+)+)?$")]]
+    """Name and release; empty where it is not glibc."""
+    cores: int | None
+    modules: list[Text]
+    missing: list[Text]
+
+    @property
+    def version(self) -> str:
+        return ".".join(map(str, self.python))
+
+    @property
+    def glibc(self) -> tuple[int, ...]:
+        return tuple(map(int, self.libc[1].split(".")[:2])) if self.libc[0] == "glibc" else ()
+
+
+class Ssh:
+    """A ``Device``."""
+
+    kind = "ssh"
+
+    def __init__(self, address: str, host: str, more: Sequence[str]) -> None:
+        """``more``: options that ``host`` needs."""
+        self.name, self.host, self.more = f"ssh:{address}", host, more
+        self.client = client()
+        self.folder = tempfile.TemporaryDirectory(prefix="onenet-")
+        self.agent = Path(self.folder.name) / "agent.pyz"
+
+    @property
+    def remedy(self) -> str:
+        return f"onenet doctor --device {self.name} --setup"
+
+    def measure(self, job: Job) -> dict[str, Any]:
+        if job.artifact.suffix not in NEEDS:
+            supported = ", ".join(list(NEEDS)[:2])
+            raise RequestError(f"{job.artifact.name} cannot be measured on {self.name}; supported: {supported}")
+        artifact, agent = remote_name(job.artifact), self.pack_agent()
+        job.say("connecting")
+        found = self.look([artifact, agent])
+        self.check(found, job)
+        sources = {artifact: job.artifact, agent: self.agent}
+        self.push("files", {name: path for name, path in sources.items() if name in found.missing}, job.say)
+        job.say("measuring")
+        request = {
+            "do": "measure",
+            "artifact": f"{FILES}/{artifact}",
+            "sha256": artifact.partition(".")[0],
+            "plan": job.plan.as_dict(),
+            "runtime": job.runtime,
+        }
+        try:
+            answer = self.ask_agent(agent, request, job.plan.deadline() + 30)
+        except OneNetError as error:
+            raise type(error)(str(error).replace(artifact, job.artifact.name)) from None
+        return self.named(answer)
+
+    def named(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """An agent's answer, whose device knows what it is called here."""
+        device = answer.get("device")
+        return {**answer, "device": {**(device if isinstance(device, dict) else {}), "name": self.name, "kind": self.kind}}
+
+    def check(self, found: Found, job: Job) -> None:
+        """
+        Raises:
+            RequestError: there is no Python, or no package, that runs the artifact.
+        """
+        if found.python < OLDEST_PYTHON:
+            raise RequestError(f"{self.name} has Python {found.version}; 3.9 is the oldest that the agent runs on")
+        wanted = (job.runtime,) if job.runtime in NEEDS[job.artifact.suffix] else NEEDS[job.artifact.suffix]
+        for packages in (("numpy",), wanted):
+            if not any(MODULES[each] in found.modules for each in packages):
+                here = f"{self.name} (Python {found.version})"
+                raise RequestError(f"{' or '.join(packages)} is missing on {here}; {self.remedy} installs it")
+
+    def examine(self) -> Examination:
+        agent = self.pack_agent()
+        found = self.look([agent])
+        device = {"name": self.name, "kind": self.kind, "python": found.version, "machine": found.machine}
+        old = found.python < OLDEST_PYTHON
+        if old or "numpy" not in found.modules:
+            lacks = Finding("Python", found.version, not old, "an operating system with Python 3.9 or newer" if old else "")
+            numpy = Finding("numpy", "missing", False, self.remedy)
+            machine = Finding("machine", f"{found.machine}, {found.cores} cores")
+            system = Finding("system", f"{found.system}, {' '.join(found.libc).strip() or 'unknown C library'}")
+            return Examination(device, (machine, system, lacks, *([] if old else [numpy])))
+        self.push("files", {agent: self.agent} if found.missing else {}, lambda _: None)
+        answer = self.ask_agent(agent, {"do": "describe"}, DESCRIBE_SECONDS)
+        try:
+            return described(self.named(answer), self.remedy)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ToolError(f"{self.name} described itself in no way of ours: {one_line(error)}") from error
+
+    def set_up(self, say: Callable[[str], None]) -> None:
+        """An environment of onenet's own there. The wheels are fetched here and pushed, so the device needs no internet."""
+        say("connecting")
+        found = self.look([])
+        packages = packages_for(self.name, found)
+        with tempfile.TemporaryDirectory(prefix="onenet-") as folder:
+            say(f"fetching {', '.join(packages)} for Python {found.version} and {' '.join(found.libc)}")
+            download(packages, found, Path(folder))
+            self.push("wheels", {each.name: each for each in sorted(Path(folder).iterdir())}, say)
+        say("installing")
+        self.ask_program({"do": "install"}, seconds=INSTALL_SECONDS)
+
+    def clean(self) -> None:
+        self.ask_program({"do": "clean"})
+
+    def look(self, names: Iterable[str]) -> Found:
+        answer = self.ask_program({"do": "look", "files": list(names), "modules": list(MODULES.values())})
+        try:
+            return Found.model_validate(answer)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise ToolError(f"{self.name} described itself in no way of ours: {one_line(what)}") from error
+
+    def push(self, folder: str, files: Mapping[str, Path], say: Callable[[str], None]) -> None:
+        if not files:
+            return
+        contents = {name: path.read_bytes() for name, path in files.items()}
+        size = sum(map(len, contents.values()))
+        say(f"pushing {size / 1e6:.1f} MB")
+        listed = [(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()]
+        request = {"do": "take", "folder": folder, "files": listed}
+        self.ask_program(request, b"".join(contents.values()), seconds=LOOK_SECONDS + size / SLOWEST)
+
+    def pack_agent(self) -> str:
+        """The agent's name there."""
+        if not self.agent.exists():
+            self.agent.write_bytes(pack())
+        return remote_name(self.agent)
+
+    def ask_program(self, request: Mapping[str, Any], data: bytes = b"", seconds: float = LOOK_SECONDS) -> dict[str, Any]:
+        """Have ``ssh_remote.py`` do something."""
+        source = REMOTE.read_bytes()
+        line = b"%d\n" % len(source) + source + json.dumps(request).encode() + b"\n" + data
+        try:
+            return self.ask(PROGRAM, line, "Python", seconds)
+        except ToolError as error:
+            if self.name in str(error):
+                raise
+            raise ToolError(f"{self.name}: {error}") from None
+
+    def ask_agent(self, name: str, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        return self.ask(AGENT.format(f"{FILES}/{name}"), json.dumps(request).encode() + b"\n", "the agent", seconds)
+
+    def ask(self, command: str, line: bytes, who: str, seconds: float) -> dict[str, Any]:
+        """
+        Raises:
+            OneNetError: what runs there answered with one.
+            ToolError: the connection was lost, or there was no answer.
+        """
+        self.connect()
+        what = f"{who} on {self.name}"
+        through = (*self.client, *OPTIONS, "-o", "ControlMaster=no", *self.target, command)
+        done = converse(through, line, what=what, seconds=seconds, hold=True)
+        before, mark, answer = done.out.partition(MARK)
+        if done.code == SSH_FAILED and not answer.endswith(b"\n"):
+            if not self.tell_connection("check"):
+                raise ToolError(f"{self.name}: the connection was lost; what ran there ends by itself")
+            done = replace(done, code=-signal.SIGKILL)  # ssh says no more of what a signal ended
+        if not mark:
+            said = one_line((before or done.err.encode()).decode(errors="replace"))
+            raise ToolError(f"{self.name} runs no commands for this user; it said: {said}")
+        if done.code == 127 and not answer:
+            raise ToolError(f"{self.name} has no python3; on a Raspberry Pi: sudo apt install python3")
+        return parse_answer(replace(done, out=answer), what)
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        return ("-o", f"ControlPath={self.folder.name}/c", *self.more, "--", self.host)
+
+    def connect(self) -> None:
+        """Have a connection that the following commands share.
+
+        Raises:
+            ToolError: there is none; says why, and what helps.
+        """
+        if self.tell_connection("check"):
+            return
+        (Path(self.folder.name) / "c").unlink(missing_ok=True)  # of one that was lost; ssh would start without sharing
+        command = (*self.client, "-fN", *OPTIONS, "-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST_SECONDS}")
+        with tempfile.TemporaryFile() as err:  # not a pipe: ssh goes on in the background, and would hold its end
+            try:
+                done = subprocess.run([*command, *self.target], **silent(err), timeout=CONNECT_SECONDS)
+                failed = done.returncode
+            except OSError as error:
+                raise ToolError(
+                    f"{self.name}: {self.client[0]} cannot be started ({error.strerror or error}); install OpenSSH"
+                ) from error
+            except subprocess.TimeoutExpired:
+                raise ToolError(f"{self.name}: no connection after {CONNECT_SECONDS:.0f} s") from None
+            err.seek(0)
+            said = err.read(1 << 16).decode(errors="replace")
+        if failed:
+            hint = next((f"; {hint.replace('HOST', self.host)}" for text, hint in HINTS.items() if text in said), "")
+            raise ToolError(f"{self.name}: ssh cannot connect: {reason(said)}{hint}")
+
+    def tell_connection(self, what: str) -> bool:
+        """Whether there was one that heard ``check`` or ``exit``."""
+        command = [*self.client, "-O", what, *self.target]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            return subprocess.run(command, **silent(subprocess.DEVNULL), timeout=CONNECT_SECONDS).returncode == 0
+        return False
+
+    def close(self) -> None:
+        self.tell_connection("exit")
+        self.folder.cleanup()
+
+
+def silent(err: Any) -> dict[str, Any]:
+    return {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": err, "check": False}
+
+
+def reason(said: str) -> str:
+    """ssh's last line, which is the one that counts."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    return one_line(lines[-1]).removeprefix("ssh: ").rstrip(".") if lines else "it gave no reason"
+
+
+def remote_name(path: Path) -> str:
+    return sha256_of(path) + path.suffix
+
+
+def client() -> list[str]:
+    """The user's ssh, with the options that ``CLIENT`` may give it.
+
+    Raises:
+        RequestError: ``CLIENT`` has an open quotation.
+    """
+    given = os.environ.get(CLIENT, "")
+    try:
+        return shlex.split(given) or ["ssh"]
+    except ValueError as error:
+        raise RequestError(f"{CLIENT} is {given!a:.200}: {one_line(error)}; write it as for a shell") from error
+
+
+def packages_for(name: str, found: Found) -> list[str]:
+    """The interpreters that have wheels for a device's Python and C library.
+
+    Raises:
+        RequestError: there are none.
+    """
+    if found.bits != 64 or found.machine not in ("aarch64", "x86_64") or not found.glibc:
+        system = f"{found.bits}-bit Python on {found.machine} with {found.libc[0] or 'another C library'}"
+        raise RequestError(f"{name} is a {system}; interpreters come for 64-bit Linux with glibc on aarch64 and x86_64")
+    if found.python < OLDEST_PYTHON:
+        raise RequestError(f"{name} has Python {found.version}; 3.9 is the oldest that the agent runs on")
+    if found.glibc >= LITERT_GLIBC and found.python >= LITERT_PYTHON:
+        return ["numpy", "ai-edge-litert", "onnxruntime"]
+    if found.python[:2] <= TFLITE_PYTHON:
+        return ["numpy<2", "tflite-runtime", "onnxruntime"]  # built for numpy 1, though its wheel does not say so
+    return ["numpy", "onnxruntime"]
+
+
+def download(packages: Sequence[str], found: Found, folder: Path) -> None:
+    """Wheels of packages and of what they need, for another machine, with the pip beside this Python.
+
+    Raises:
+        ToolError: there is no pip, no network, or no such wheel.
+    """
+    tags = [f"manylinux_2_{minor}" for minor in range(17, found.glibc[1] + 1)]
+    platforms = [("--platform", f"{tag}_{found.machine}") for tag in ("manylinux2014", *tags)]
+    for_it = ("--only-binary=:all:", "--implementation", "cp", "--python-version", found.version.rpartition(".")[0])
+    command = (sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--dest", str(folder))
+    options = (*for_it, *(each for pair in platforms for each in pair))
+    done = converse([*command, *options, *packages], what="pip download", seconds=INSTALL_SECONDS)
+    if done.code:
+        errors = done.err.rpartition("ERROR: ")[2]
+        raise ToolError(f"the wheels for {', '.join(packages)} cannot be fetched here: {one_line(errors)}")
+
+
+def open_device(address: str) -> Ssh:
+    """
+    Raises:
+        RequestError: the address is none.
+    """
+    match = ADDRESS.fullmatch(address)
+    if not match or not 0 < int(match[3] or 22) < 65536:
+        raise RequestError(f"device {f'ssh:{address}'!a:.200} has an address that cannot be one; write ssh:[user@]host[:port]")
+    user, host, port = match.groups()
+    more = [*(("-l", user) if user else ()), *(("-p", port) if port else ())]
+    return Ssh(address, host.strip("[]"), more)

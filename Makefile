@@ -11,7 +11,7 @@ export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in buil
 
 # Two workers with two threads each would spend their time waiting for one another.
 test: $(STAMP)  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
 
 test-unit: $(STAMP)  ## the tests that need no converter
 	$(BIN)/python -m pytest tests/unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,28 @@ from typer.testing import CliRunner
 
 from onenet.cli import app
 from onenet.runtimes import native
+from onenet.runtimes.devices import ssh
 from onenet.runtimes.native.build import build
 from onenet.runtimes.report.documents import load
 from tests.device import lab, phone, test_browser, test_ssh, tiny
+from tests.device.pi import Pi, emulated_pi
 
 QUICK = ["--threads", "1", "--runs", "2", "--seconds", "0", "--rounds", "1", "--timeout", "300"]
 
 
 def reason_against() -> str | None:
     return lab.reason_against() or phone.reason_against() or test_browser.reason_against()
+
+
+def equip(raspberry: Pi, scratch: Path) -> None:
+    """Interpreters where Debian has its own packages; `onenet doctor --setup` is tested in ``test_ssh``."""
+    with contextlib.closing(test_ssh.device_on(raspberry, "pi")) as device:
+        found = device.look([])
+    (scratch / "wheels").mkdir()
+    ssh.download(ssh.packages_for("ssh:pi", found), found, scratch / "wheels")
+    for wheel in (scratch / "wheels").iterdir():
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(raspberry.root / "usr/lib/python3/dist-packages")
 
 
 def test_one_command_measures_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,10 +43,11 @@ def test_one_command_measures_everything(tmp_path: Path, monkeypatch: pytest.Mon
     build(native.default_folder())
     artifacts = [str(tiny.artifact(target, "int8")) for target in ("tflite", "onnx")]
     with contextlib.ExitStack() as stack:
-        pi = stack.enter_context(contextlib.contextmanager(test_ssh.ready_pi)("bookworm"))
+        raspberry = stack.enter_context(emulated_pi(tmp_path / "pi", "bookworm"))
+        equip(raspberry, tmp_path)
         droid = stack.enter_context(phone.emulated_phone(tmp_path / "droid"))
         stack.enter_context(phone.private_adb(tmp_path))
-        monkeypatch.setenv("ONENET_SSH", pi.pi.client)
+        monkeypatch.setenv("ONENET_SSH", raspberry.client)
         devices = ["local", "ssh:pi", f"adb:{droid.serial}", "browser"]
         words = [word for device in devices for word in ("--device", device)]
         done = CliRunner().invoke(app, ["bench", *artifacts, *words, *QUICK, "--out", str(tmp_path / "out")])

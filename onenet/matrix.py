@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from onenet import __version__
 from onenet.errors import RequestError
+from onenet.runtimes.document import problem
 from onenet.runtimes.latency import Plan
 from onenet.runtimes.session import one_line
 
@@ -112,9 +113,7 @@ def read(path: Path) -> Matrix:
     try:
         matrix = Matrix(**{**content, "folder": path.absolute().parent})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place, problem = ".".join(map(str, first["loc"])), first["msg"]
-        raise RequestError(f"campaign {path}: {one_line(f'{place}: {problem}')}; docs/measuring.md shows one") from error
+        raise RequestError(f"campaign {path}: {problem(error)}; docs/measuring.md shows one") from error
     if not matrix.export and not matrix.artifacts:
         raise RequestError(f"campaign {path} names nothing to measure; give artifacts = [...] or [[export]]")
     return matrix

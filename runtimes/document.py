@@ -255,14 +255,18 @@ def validate(content: Any, where: str) -> Measurement:
     try:
         return Measurement.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place, problem = ".".join(map(str, first["loc"])), first["msg"]
-        raise CheckError(f"{where} is not a measurement: {one_line(f'{place}: {problem}')}") from error
+        raise CheckError(f"{where} is not a measurement: {problem(error)}") from error
 
 
 def plan_of(plan: Plan) -> dict[str, Any]:
     """A plan as a document holds it: JSON has lists, no tuples."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in plan.as_dict().items()}
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong, and where, on one line."""
+    first = error.errors(include_url=False)[0]
+    return one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 def now() -> datetime:

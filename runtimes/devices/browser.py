@@ -22,7 +22,7 @@ from onenet.runtimes.artifact import manifest_of
 from onenet.runtimes.devices import Examination, Finding, Job
 from onenet.runtimes.devices import browser_host as host
 from onenet.runtimes.devices import browser_packages as packages
-from onenet.runtimes.document import Milliseconds, Minute, Record, Round
+from onenet.runtimes.document import Milliseconds, Minute, Record, Round, problem
 from onenet.runtimes.session import all_cores, one_line, read_spec
 from onenet.spec import TensorSpec
 
@@ -131,9 +131,7 @@ class Page:
         try:
             return kind.model_validate(found), taken
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise ToolError(f"the page in {self.program} gave no measurement ({one_line(problem)})") from error
+            raise ToolError(f"the page in {self.program} gave no measurement ({problem(error)})") from error
 
     def files(self, step: Mapping[str, Any]) -> dict[str, bytes | Path]:
         """All that the page can reach. Names are ours: none comes from the artifact."""

@@ -28,7 +28,7 @@ from onenet.errors import OneNetError, RequestError, ToolError
 from onenet.files import sha256_of
 from onenet.runtimes.devices import Examination, Finding, Job, described
 from onenet.runtimes.devices.process import converse, parse_answer
-from onenet.runtimes.document import Record, Text
+from onenet.runtimes.document import Record, Text, problem
 from onenet.runtimes.pack import pack
 from onenet.runtimes.session import one_line
 
@@ -200,9 +200,7 @@ class Ssh:
         try:
             return Found.model_validate(answer)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise ToolError(f"{self.name} described itself in no way of ours: {one_line(what)}") from error
+            raise ToolError(f"{self.name} described itself in no way of ours: {problem(error)}") from error
 
     def push(self, folder: str, files: Mapping[str, Path], say: Callable[[str], None]) -> None:
         if not files:

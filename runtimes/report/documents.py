@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from onenet.errors import CheckError, RequestError
 from onenet.runtimes import document
-from onenet.runtimes.document import ArtifactInfo, Measurement, Record, Row, Text
+from onenet.runtimes.document import ArtifactInfo, Measurement, Record, Row, Text, problem
 from onenet.runtimes.session import one_line, parse_json
 
 FAILURE_SUFFIX = ".failure.json"
@@ -152,8 +152,6 @@ def read_failure(path: Path) -> Failure:
     except OSError as error:
         raise CheckError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place, problem = ".".join(map(str, first["loc"])), first["msg"]
-        raise CheckError(f"{path} is not a failure: {one_line(f'{place}: {problem}')}") from error
+        raise CheckError(f"{path} is not a failure: {problem(error)}") from error
     except ValueError as error:
         raise CheckError(f"{path} is not a failure: not JSON ({one_line(error)})") from error

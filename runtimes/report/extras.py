@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onenet.errors import CheckError, RequestError
 from onenet.files import sha256_of
-from onenet.runtimes.document import Measurement, Number, Text
+from onenet.runtimes.document import Measurement, Number, Text, problem
 from onenet.runtimes.session import one_line, parse_json
 
 WIDTHS = (1040, 780, 520, 340)
@@ -92,9 +92,7 @@ def read_profile(path: Path) -> LayerProfile:
     except OSError as error:
         raise CheckError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place, problem = ".".join(map(str, first["loc"])), first["msg"]
-        raise CheckError(f"{path} is no layer profile: {one_line(f'{place}: {problem}')}; verify --layers makes it") from error
+        raise CheckError(f"{path} is no layer profile: {problem(error)}; verify --layers makes it") from error
     except ValueError as error:
         raise CheckError(f"{path} is no layer profile: not JSON ({one_line(error)}); verify --layers makes it") from error
 

@@ -267,7 +267,7 @@ def hostile() -> Report:
         made["device"][key] = HOSTILE
     made["device"] |= {"features": [HOSTILE], "emulated": None}
     made["runtime"] = dict.fromkeys(("name", "version", "kernels"), HOSTILE)
-    made["parity"]["checks"] = [{"name": "values " + HOSTILE, "passed": False, "detail": HOSTILE}]
+    made["parity"] |= {"passed": False, "checks": [{"name": "values " + HOSTILE, "passed": False, "detail": HOSTILE}]}
     made["plan"] = {HOSTILE: [HOSTILE]}
     made["operators"] = {"counts": {HOSTILE: 1}, "times": [{"name": HOSTILE, "type": HOSTILE, "ms": 1.0}]}
     made["warnings"] = [{"name": HOSTILE, "detail": HOSTILE}]

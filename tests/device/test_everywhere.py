@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def test_one_command_measures_everything(tmp_path: Path, monkeypatch: pytest.Mon
         raspberry = stack.enter_context(emulated_pi(tmp_path / "pi", "bookworm"))
         equip(raspberry, tmp_path)
         droid = stack.enter_context(phone.emulated_phone(tmp_path / "droid"))
-        stack.enter_context(phone.private_adb(tmp_path))
+        # Not in tmp_path, whose name is too long for the sockets of adb's server and of Chromium.
+        stack.enter_context(phone.private_adb(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="o-")))))
         monkeypatch.setenv("ONENET_SSH", raspberry.client)
         devices = ["local", "ssh:pi", f"adb:{droid.serial}", "browser"]
         words = [word for device in devices for word in ("--device", device)]

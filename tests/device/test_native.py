@@ -316,7 +316,7 @@ def test_a_whole_plan_pushes_nothing_the_second_time(device: adb.Phone, emulated
 
 def test_a_connection_that_breaks_leaves_nothing_running(device: adb.Phone, emulated: phone.Phone) -> None:
     path = tiny.artifact("tflite", "int8")
-    plan = Plan(**{**QUICK.as_dict(), "runs": 10**8})
+    plan = Plan(**{**QUICK.as_dict(), "runs": MOST_SAMPLES})
     seen: list[bool] = []
 
     def cut() -> None:

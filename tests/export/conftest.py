@@ -115,10 +115,13 @@ def evaluation_of(name: str) -> LabelledImages | Samples:
     return Samples("levels", images, ("",) * len(images), ("",) * len(images))
 
 
-def few_of(name: str) -> LabelledImages | Samples:
-    """The evaluation images that an export is given. Of a shipped model two: each takes seconds in Core ML's evaluator."""
+def few_of(name: str, precision: str) -> LabelledImages | Samples:
+    """The evaluation images that an export is given. Of a shipped model all for int8 only: each takes seconds in Core ML's
+    evaluator."""
+    if name in NETS or precision == "int8":
+        return evaluation_of(name)
     _, _, height, width = model_of(name).spec.inputs[0].shape
-    return evaluation_of(name) if name in NETS else load_labelled(default_evaluation(), height, width, limit=2)
+    return load_labelled(default_evaluation(), height, width, limit=2)
 
 
 def images_of(name: str) -> np.ndarray:
@@ -151,7 +154,7 @@ class Artifacts:
 
     def export(self, name: str, target: str, precision: str, io: str, output: Output) -> ExportedArtifact:
         source = quantized_of(name, output) if precision == "int8" else model_of(name, output)
-        options = dict(target=target, precision=precision, io=io, evaluation=few_of(name))
+        options = dict(target=target, precision=precision, io=io, evaluation=few_of(name, precision))
         made: ExportedArtifact = onenet.export(  # type: ignore[operator]  # a package that can be called
             source, out=self.folder / f"{name}, {output}, {io}", **options
         )

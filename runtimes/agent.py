@@ -27,11 +27,11 @@ from typing import Any, NoReturn
 from onenet.errors import OneNetError, RequestError, ToolError
 from onenet.files import sha256_of
 from onenet.runtimes import latency, litert, machine, outside, parity
-from onenet.runtimes.artifact import Artifact, open_artifact, to_canonical, to_stored
+from onenet.runtimes.artifact import Artifact, open_artifact, to_canonical
 from onenet.runtimes.devices.process import ask
 from onenet.runtimes.latency import Plan
 from onenet.runtimes.memory import peak_bytes
-from onenet.runtimes.session import all_cores, dequantise, one_line, parse_json, quantise, version_of
+from onenet.runtimes.session import all_cores, dequantise, one_line, parse_json, version_of
 
 LONGEST_REQUEST = 1 << 20
 MEASURED = (".tflite", ".onnx", ".null")
@@ -223,8 +223,7 @@ def around(artifact: Artifact, feeds: dict[str, Any], results: dict[str, Any]) -
     """What an app computes before and after: pixels in [0, 1] to stored inputs, stored outputs to labels."""
 
     def prepare() -> None:
-        for spec in artifact.inputs:
-            quantise(to_stored(feeds[spec.name], spec), spec)
+        artifact.stored(feeds)
 
     def finish() -> None:
         for spec in artifact.outputs:
@@ -265,7 +264,7 @@ TASKS: dict[str, Callable[[Request, Plan], Answer]] = {
 def golden_feeds(artifact: Artifact) -> tuple[dict[str, Any], dict[str, Any]]:
     """The golden input as canonical tensors, and as the artifact stores it."""
     feeds, _ = parity.read_golden(artifact)
-    return feeds, {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in artifact.inputs}
+    return feeds, artifact.stored(feeds)
 
 
 def timed(make: Callable[[], Any]) -> tuple[float, Any]:

@@ -30,9 +30,12 @@ class Artifact:
         self.path, self.manifest, self.session = path, manifest, session
         self.inputs, self.outputs = (tuple(map(read_spec, manifest[kind])) for kind in ("inputs", "outputs"))
 
+    def stored(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Canonical inputs as the file takes them, in its order."""
+        return {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in self.inputs}
+
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        stored = {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in self.inputs}
-        results = self.session.run(stored)
+        results = self.session.run(self.stored(feeds))
         return {spec.name: to_canonical(dequantise(results[spec.name], spec), spec) for spec in self.outputs}
 
 

@@ -49,9 +49,13 @@ def identity() -> dict[str, Any]:
 
 def cpu_entries() -> dict[str, str]:
     """What /proc/cpuinfo says of the first processor, and at its end of all (the model of a Raspberry Pi)."""
-    lines = (read(PROC / "cpuinfo") or "").splitlines()
-    pairs = [(key.strip(), value.strip()) for key, colon, value in (line.partition(":") for line in lines) if colon]
-    return dict(reversed(pairs))
+    return pairs(read(PROC / "cpuinfo") or "")
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Lines ``key : value``, the first of each key."""
+    found = [(key.strip(), value.strip()) for key, colon, value in (line.partition(":") for line in text.splitlines()) if colon]
+    return dict(reversed(found))
 
 
 def model(entries: dict[str, str]) -> str:

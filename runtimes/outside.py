@@ -19,8 +19,8 @@ from onenet import __version__
 from onenet.errors import ToolError
 from onenet.files import sha256_of, size_of
 from onenet.runtimes import latency, parity
-from onenet.runtimes.artifact import Artifact, manifest_of, read_sidecar, to_stored
-from onenet.runtimes.session import quantise, shape_text
+from onenet.runtimes.artifact import Artifact, manifest_of, read_sidecar
+from onenet.runtimes.session import shape_text
 from onenet.spec import TensorSpec
 
 SCHEMA = 1
@@ -49,7 +49,7 @@ def golden_inputs(path: Path) -> dict[str, NDArray[Any]]:
     """
     artifact = recorded(path, {})
     feeds, _ = parity.read_golden(artifact)
-    return {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in artifact.inputs}
+    return artifact.stored(feeds)
 
 
 def judge(path: Path, outputs: Mapping[str, bytes]) -> dict[str, Any]:

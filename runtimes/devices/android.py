@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onenet.errors import ToolError
-from onenet.runtimes.machine import ARM_CORES, FEATURES, number
+from onenet.runtimes.machine import ARM_CORES, FEATURES, number, pairs
 
 Sections = Mapping[str, str]
 
@@ -84,12 +84,6 @@ def processor(found: Mapping[str, str], entries: Mapping[str, str]) -> str:
     chip = found.get("ro.soc.model") or entries.get("Hardware") or found.get("ro.board.platform") or "unknown"
     core = ARM_CORES.get(entries.get("CPU part", ""))
     return f"{chip} ({core})" if core else chip
-
-
-def pairs(text: str) -> dict[str, str]:
-    """Lines ``key : value``, the first of each key."""
-    found = [(key.strip(), value.strip()) for key, colon, value in (line.partition(":") for line in text.splitlines()) if colon]
-    return dict(reversed(found))
 
 
 def emulated(answer: Sections) -> str | None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,15 +26,8 @@ from onenet import __version__
 from onenet.errors import RequestError
 from onenet.runtimes.document import problem
 from onenet.runtimes.latency import Plan
-from onenet.runtimes.session import one_line
+from onenet.runtimes.toml import read_toml
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-LARGEST = 1 << 20
-"""Bytes."""
 NOT_HERE = ("out", "json", "preview")
 """Options of ``onenet export`` that a campaign decides itself."""
 Value = bool | int | float | str
@@ -102,14 +94,7 @@ def read(path: Path) -> Matrix:
     Raises:
         RequestError: it cannot be read, is no TOML, or holds what a campaign does not have; says which.
     """
-    try:
-        with path.open("rb") as stream:
-            text = stream.read(LARGEST + 1)
-        content = tomllib.loads(text[:LARGEST].decode())
-    except OSError as error:
-        raise RequestError(f"campaign {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"campaign {path} is not TOML: {one_line(error)}") from error
+    content = read_toml(path, "campaign")
     try:
         matrix = Matrix(**{**content, "folder": path.absolute().parent})
     except ValidationError as error:

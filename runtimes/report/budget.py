@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -15,14 +14,8 @@ from onenet.errors import RequestError
 from onenet.runtimes.document import ArtifactInfo, Measurement
 from onenet.runtimes.report.documents import Documents, Failure, Line
 from onenet.runtimes.session import one_line
+from onenet.runtimes.toml import read_toml
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-LARGEST = 1 << 20
-"""Bytes of a budget."""
 Limit = Annotated[float, Field(strict=True, allow_inf_nan=False)] | None
 AT_MOST = {
     "p50_ms": "median latency",
@@ -132,17 +125,9 @@ def read(path: Path) -> Budget:
         RequestError: it cannot be read, is no TOML, or holds something else than budgets; says where and what.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise RequestError(f"budget {path} is larger than {LARGEST} bytes; that is no budget")
-        return Budget.model_validate(tomllib.loads(data.decode()))
-    except OSError as error:
-        raise RequestError(f"budget {path} cannot be read: {error.strerror or error}") from error
+        return Budget.model_validate(read_toml(path, "budget"))
     except ValidationError as error:
         raise RequestError(f"budget {path}: {problem(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"budget {path} is not TOML ({one_line(error)})") from error
 
 
 def problem(error: ValidationError) -> str:

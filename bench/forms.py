@@ -24,6 +24,8 @@ from onenet.files import publish, temporary_folder
 
 NETWORKS = ("ed4-w64", "ed4-w64-spatial", "e4-w64-spatial")
 SPATIAL_ONLY = ("one-channel", "blocks-8", "blocks-32")
+E4_ONLY = ("chain", "direct", "winograd-80", "winograd-0")
+"""Forms of what the 2D decoder alone has."""
 
 
 def main(
@@ -56,8 +58,9 @@ def group(network: Network, artifact: str, rounds: int, seconds: float, folder: 
     """All forms of one artifact of one network."""
     conversions = []
     for row in forms.ROWS:
-        spatial = network.options.get("kernel") is not None
-        if row.key.startswith(artifact) and (spatial or not row.key.endswith(SPATIAL_ONLY)):
+        absent = () if network.options.get("kernel") is not None else SPATIAL_ONLY
+        absent += () if network.options["variant"] == "e" else E4_ONLY
+        if row.key.startswith(artifact) and not row.key.endswith(absent):
             live.show(f"{network.name}: {row.key}, convert")
             task = Task("forms", row, network, BASE)
             conversions.append((task, convert(task)))

@@ -68,6 +68,7 @@ def export(
     out: Path | str = "build",
     evaluation: Samples | LabelledImages | None = None,
     verify: bool = True,
+    winograd: bool = True,
 ) -> ExportedArtifact:
     """Write one artifact with its manifest, check it, and only then give it its final name.
 
@@ -80,6 +81,7 @@ def export(
         out: folder; made if it does not exist. An artifact of the same name in it is replaced only by a checked one.
         evaluation: images to compare with the float model on (and masks to score both against).
         verify: run the checks; without them the manifest says so.
+        winograd: in fp32 TFLite and ONNX, compute wide 3x3 convolutions by Winograd's method: faster, and the file is larger.
 
     Raises:
         RequestError: an impossible combination, or an output folder that cannot be written.
@@ -90,7 +92,7 @@ def export(
     quantized = model if isinstance(model, QuantizedModel) else None
     precision = precision or ("int8" if quantized else "fp32")
     check_pair(target, precision, io)
-    job = make_job(model, target, precision, io)
+    job = make_job(model, target, precision, io, winograd)
     with quiet():
         backend = importlib.import_module(f"onenet.export.{target}")
     out = Path(out)
@@ -127,7 +129,7 @@ def export(
     return ExportedArtifact(out / job.file_name, manifest, manifest["artifact"]["bytes"], seconds, verification, quality)
 
 
-def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str) -> Job:
+def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str, winograd: bool = True) -> Job:
     if precision == "int8" and not isinstance(model, QuantizedModel):
         raise RequestError("int8 needs scales: pass what onenet.calibrate(model, images) returns")
     plain = model.model if isinstance(model, QuantizedModel) else model
@@ -135,7 +137,7 @@ def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str
     quantized = model if isinstance(model, QuantizedModel) and precision == "int8" else None
     if precision == "w8":
         quantized = quantize_weights(plain)
-    return Job(plain, quantized, target, precision, io)  # type: ignore[arg-type]  # check_pair has looked at them
+    return Job(plain, quantized, target, precision, io, winograd)  # type: ignore[arg-type]  # check_pair has looked at them
 
 
 def run_converter(backend: Any, job: Job, path: Path) -> None:

@@ -28,26 +28,30 @@ class Job:
     target: Target
     precision: Precision
     io: IO = "float"
+    winograd: bool = True
+    """In fp32, compute wide 3x3 convolutions by Winograd's method. fp16 and w8 are asked for to be small, and it is larger."""
 
     @property
     def stem(self) -> str:
-        """``MODEL_PRECISION``, with the recipe, the output, the io and the tile named where they are not the default."""
+        """``MODEL_PRECISION``, with what else is not the default: recipe, output, io, convolutions, tile."""
         role = self.model.spec.outputs[0].role
         parts = [self.model.spec.name, self.precision]
         parts += [recipe_text(self.quantized)] if self.quantized and recipe_text(self.quantized) else []
         parts += [role] if role in ("probabilities", "labels") else []
         parts += ["int8io"] if self.io == "int8" else []
+        parts += ["direct"] if self.precision == "fp32" and not self.winograd else []
         parts += [f"tile{tile_text(self.model)}"] if self.model.tiling and self.model.tiling.image_size else []
         return "_".join(parts)
 
     @functools.cached_property
     def arranged(self) -> ArrangedModule:
         """What the converter reads: the float or calibrated module in the target's own form."""
-        if self.quantized is None:
-            return arrange(self.model.module, self.model.example(), self.target)
-        # litert-torch reads weights behind their own quantize operator, the others read int8 constants.
-        module = self.quantized.open_form if self.target == "tflite" else self.quantized.reference
-        return arrange(module, self.model.example(), self.target)
+        module: nn.Module = self.model.module
+        if self.quantized is not None:
+            # litert-torch reads weights behind their own quantize operator, the others read int8 constants.
+            module = self.quantized.open_form if self.target == "tflite" else self.quantized.reference
+        winograd = self.winograd and self.precision == "fp32"
+        return arrange(module, self.model.example(), self.target, winograd=winograd)
 
     @property
     def file_name(self) -> str:

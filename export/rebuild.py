@@ -43,7 +43,9 @@ def rebuild(
     with quiet():
         lowered = onenet.lower(tiled(manifest, build_again(manifest, path, model, weights, config)))
         quantized = quantize_again(manifest, path, lowered, record)
-    return Job(lowered, quantized, manifest["target"], manifest["precision"], manifest.get("io", "float"))
+    rules = (manifest.get("lowering") or {}).get("target_rules", [])
+    winograd = any(rule["rule"] == "winograd" for rule in rules)
+    return Job(lowered, quantized, manifest["target"], manifest["precision"], manifest.get("io", "float"), winograd)
 
 
 def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights: Path | None, config: Path | None) -> Model:

@@ -93,6 +93,13 @@ def export_command(
     int8: Annotated[bool, how("--int8", help="Short for --precision int8.")] = False,
     io: Annotated[str, how(metavar="TYPE", help="float, or int8 for integer inputs and outputs (TFLite, ONNX).")] = "float",
     output: Annotated[str, how(metavar="ROLE", help="What the network returns: logits, probabilities or labels.")] = "logits",
+    winograd: Annotated[
+        bool,
+        how(
+            "--winograd/--no-winograd",
+            help="In fp32, wide 3x3 convolutions by Winograd's method: faster, and a larger file.",
+        ),
+    ] = True,
     calibration: Annotated[
         Path | None,
         quantize(metavar="PATH", help="Images: a folder or an .npz; or a record (.json). Default: 32 shipped images."),
@@ -177,6 +184,7 @@ def export_command(
         preview=preview,
         verify=verify,
         json=json,
+        winograd=winograd,
         tile=tile,
         model=model,
         build=dict(

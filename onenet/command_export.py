@@ -36,6 +36,7 @@ class Request:
     preview: bool
     verify: bool
     json: bool
+    winograd: bool
     tile: int | None
     model: str
     build: dict[str, Any]
@@ -48,6 +49,8 @@ def run(request: Request) -> None:
         check_pair(target, precision, "float" if mixed else request.io)
     if request.tile is not None and request.tile < 1:
         raise RequestError(f"a tile of {request.tile} pixels was asked for; give a multiple of the network's patch, such as 64")
+    if not request.winograd and "fp32" not in request.precisions:
+        raise RequestError(f"--no-winograd is for fp32, found {', '.join(request.precisions)}; leave it out")
     quantization = None
     if "int8" in request.precisions:
         quantization = command_quantize.check(request.quantize, request.targets)
@@ -76,8 +79,9 @@ def run(request: Request) -> None:
             steps.start(f"converting to {target} {precision} and checking it")
             network = quantized if precision == "int8" else lowered
             assert network is not None
-            options = dict(target=target, precision=precision, io=request.io if precision == "int8" else "float")
-            artifact = onenet.export(network, out=request.out, evaluation=evaluation, verify=request.verify, **options)
+            options: dict[str, Any] = dict(target=target, precision=precision, io=request.io if precision == "int8" else "float")
+            options |= dict(out=request.out, evaluation=evaluation, verify=request.verify, winograd=request.winograd)
+            artifact = onenet.export(network, **options)
             preview = draw(request, artifact, lowered, evaluation, steps)
             exported.append((artifact, preview))
     if request.json:

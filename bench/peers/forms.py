@@ -22,7 +22,31 @@ def native_pixels() -> None:
     """Pixel shuffle and unshuffle as each converter writes them, planes concatenated."""
     from onenet import lowering
 
-    lowering.TARGET_RULES.update(dict.fromkeys(lowering.TARGET_RULES, ()))
+    for target, rules in lowering.TARGET_RULES.items():
+        lowering.TARGET_RULES[target] = tuple(rule for rule in rules if rule is lowering.winograd)
+
+
+def direct() -> None:
+    """Every 3x3 convolution computed directly, as with --no-winograd."""
+    from onenet.lowering import winograd
+
+    winograd.rewrite = do_nothing
+
+
+def winograd_from(worth: float) -> Callable[[], None]:
+    def change() -> None:
+        from onenet.lowering import winograd
+
+        winograd.WORTH = worth
+
+    return change
+
+
+def chain() -> None:
+    """The linear convolutions behind the decoder's last ReLU one after the other."""
+    from onenet.lowering import linear_chain
+
+    linear_chain.rewrite = do_nothing
 
 
 def one_channel() -> None:
@@ -55,12 +79,18 @@ FORMS: dict[str, tuple[str, Callable[[], None]]] = {
     "blocks-8": ("spatial convolution in blocks of 8", blocks_of(8)),
     "blocks-32": ("spatial convolution in blocks of 32", blocks_of(32)),
     "signed": ("signed activations", signed),
+    "chain": ("the linear convolutions at the end one by one", chain),
+    "direct": ("3×3 convolutions computed directly", direct),
+    "winograd-80": ("Winograd's method from 80 on, 256 to 128 channels", winograd_from(80)),
+    "winograd-0": ("Winograd's method everywhere", winograd_from(0)),
 }
 ARTIFACTS = [f"{target}-{precision}" for target, precision in itertools.product(("tflite", "onnx"), ("fp32", "int8"))]
+ONLY = {"signed": ("onnx-int8",), **dict.fromkeys(("direct", "winograd-80", "winograd-0"), ("tflite-fp32", "onnx-fp32"))}
+"""Artifacts that a form changes, where it does not change all."""
 ROWS = tuple(
     Row(f"{artifact}-{form}", FORMS[form][0], artifact.split("-")[1], ours=form == CHOSEN)
     for artifact, form in itertools.product(ARTIFACTS, FORMS)
-    if form != "signed" or artifact == "onnx-int8"
+    if artifact in ONLY.get(form, ARTIFACTS)
 )
 
 

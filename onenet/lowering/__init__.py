@@ -25,6 +25,7 @@ from onenet.lowering import (
     fold_backward,
     fold_forward,
     layout,
+    linear_chain,
     normalisation,
     pixel_order,
     pixel_reshape,
@@ -35,8 +36,9 @@ from onenet.lowering import (
     spatial_conv,
     strided_conv,
     transposed_conv,
+    winograd,
 )
-from onenet.lowering.graph import QUANTIZE, Graph, aten, channel_affine
+from onenet.lowering.graph import DEQUANTIZE_CHANNELS, QUANTIZE, Graph, aten, channel_affine
 from onenet.lowering.rule import Report, RuleResult
 from onenet.model import Lowering, Model
 from onenet.tiling import derive
@@ -57,22 +59,24 @@ RULES: tuple[ModuleType, ...] = (
     fold_forward,
     strided_conv,
     depthwise_affine,
+    linear_chain,
     layout,
 )
 CPU_FORM = (requantize, pixel_order, layout, concat_order, layout)
 TARGET_RULES: dict[str, tuple[ModuleType, ...]] = {
-    "tflite": (*CPU_FORM, pixel_reshape),
-    "onnx": CPU_FORM,
+    "tflite": (winograd, *CPU_FORM, pixel_reshape),
+    "onnx": (winograd, *CPU_FORM),
     "coreml": (),
 }
 """What ``arrange`` does behind ``RULES``. Core ML keeps its own pixel operators: its accelerators store planes, not pixels."""
 TOLERANCE = 1e-9
 """Relative difference allowed in float64. Rounding alone gives 1e-15 to 1e-13; a wrong index gives 1e-2 and more."""
-FORM_TOLERANCE = 1e-6
-"""Mean relative difference allowed between a float32 module and its form for a target. Only places change, no arithmetic."""
+LARGER = (winograd,)
+"""Rules that make a file larger, for speed."""
 INT8_FORM_TOLERANCE = 1e-2
-"""The same for a calibrated program: a sum may round to the next int8 step when its channel moves within a vector, and later
-layers carry that on. 1e-5 was seen on a random network of 27 layers; a wrong index gives about 1."""
+"""Mean relative difference allowed between a calibrated program and its form for a target: only places change, but a sum may
+round to the next int8 step when its channel moves within a vector, and later layers carry that on. 1e-5 was seen on a random
+network of 27 layers; a wrong index gives about 1."""
 
 
 @dataclass(frozen=True)
@@ -113,26 +117,32 @@ class ArrangedModule:
     rules: tuple[RuleResult, ...]
 
 
-def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str) -> ArrangedModule:
-    """The form that ``target`` runs fastest. Only moves values and reorders channels, so every int8 scale stays as it is.
+def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str, *, winograd: bool = True) -> ArrangedModule:
+    """The form that ``target`` runs fastest. A calibrated program keeps every scale: its values only move.
 
     Args:
         module: what ``lower_module`` or ``calibrate`` returned.
         inputs: of the shapes that it was made for; their values do not matter.
         target: ``tflite``, ``onnx`` or ``coreml``.
+        winograd: compute wide 3x3 float convolutions by Winograd's method, whose weights are larger.
 
     Raises:
-        CheckError: the result differs.
+        CheckError: the result differs, for a float module in float64.
     """
     assert isinstance(module, GraphModule)
-    graph = Graph.of(module)
-    results = merged(run_rule(rule, graph) for rule in TARGET_RULES[target])
-    arranged = GraphModule(graph.finish(), graph.module.graph).eval()
-    probe = [value.to(like.dtype) for value, like in zip(asymmetric_probe(inputs), inputs, strict=True)]
-    error = mean_difference(outputs(module, probe), outputs(arranged, probe))
-    if not error <= (INT8_FORM_TOLERANCE if any(graph.calls(QUANTIZE)) else FORM_TOLERANCE):
-        raise CheckError(f"the form for {target} is not exact on this network: its results differ by {error:.1%} on average")
-    return ArrangedModule(arranged, results)
+    calibrated = any(node.target in (QUANTIZE, DEQUANTIZE_CHANNELS) for node in module.graph.nodes)
+    graph = Graph.of(module, double=not calibrated)
+    probe = asymmetric_probe(inputs)
+    if calibrated:
+        probe = [value.to(like.dtype) for value, like in zip(probe, inputs, strict=True)]
+    expected = outputs(graph.module, probe)
+    rules = [rule for rule in TARGET_RULES[target] if winograd or rule not in LARGER]
+    results = merged(run_rule(rule, graph) for rule in rules)
+    difference, allowed = (mean_difference, INT8_FORM_TOLERANCE) if calibrated else (relative_difference, TOLERANCE)
+    error = difference(expected, outputs(graph.finish(), probe))
+    if not error <= allowed:
+        raise CheckError(f"the form for {target} is not exact on this network: its results differ by {error:.1e}")
+    return ArrangedModule(graph.plain() if calibrated else graph.to_float32(), results)
 
 
 def mean_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:

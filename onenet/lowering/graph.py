@@ -46,10 +46,11 @@ class Graph:
         self._adopt(program.module(check_guards=False))
 
     @classmethod
-    def of(cls, module: GraphModule) -> Graph:
-        """A module that is traced already, whatever its types: a copy of it goes under rewrite."""
+    def of(cls, module: GraphModule, *, double: bool = False) -> Graph:
+        """A module that is traced already: a copy of it goes under rewrite, in its own types or in float64."""
         graph = cls.__new__(cls)
-        graph._adopt(copied(module))
+        module = copied(module)
+        graph._adopt(as_type(module, torch.float64) if double else module)
         return graph
 
     def _adopt(self, module: GraphModule) -> None:
@@ -118,12 +119,20 @@ class Graph:
         return self.module
 
     def to_float32(self) -> GraphModule:
-        plain = GraphModule(self.module, self.module.graph)  # an exported module refuses train() and eval()
-        for node in plain.graph.nodes:
-            value = node.meta.get("val")
-            if isinstance(value, Tensor) and value.is_floating_point():
-                node.meta["val"] = value.float()
-        return plain.float().eval()
+        return as_type(self.plain(), torch.float32)
+
+    def plain(self) -> GraphModule:
+        """An exported module refuses train() and eval(); this one does not."""
+        return GraphModule(self.module, self.module.graph).eval()
+
+
+def as_type(module: GraphModule, dtype: torch.dtype) -> GraphModule:
+    """The module itself, with weights and shapes turned to a floating type."""
+    for node in module.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and value.is_floating_point():
+            node.meta["val"] = value.to(dtype)
+    return module.to(dtype)
 
 
 def copied(module: GraphModule) -> GraphModule:

@@ -65,10 +65,16 @@ def shuffle(graph: Graph, source: Node, r: int, to: tuple[int, ...]) -> Node:
         mixed = graph.call(aten.permute.default, source, PIXELS)
         mixed = graph.call(aten.reshape.default, mixed, [n * h, w, c, r * r])
         pixels = graph.call(aten.permute.default, mixed, [0, 1, 3, 2])
-    patches = graph.call(aten.reshape.default, pixels, [n * h, w, r, r * c])
-    rows = graph.call(aten.permute.default, patches, [0, 2, 1, 3])
-    image = graph.call(aten.reshape.default, rows, [n, to[2], to[3], c])
+    image = image_of_patches(graph, pixels, r, [n, to[2], to[3], c])
     return graph.call(aten.permute.default, image, PLANES)
+
+
+def image_of_patches(graph: Graph, patches: Node, r: int, to: list[int]) -> Node:
+    """r*r pixels of c channels at every place -> the image (n, r*h, r*w, c) of them: the rows of a patch below one another."""
+    n, height, width, c = to
+    beside = graph.call(aten.reshape.default, patches, [n * height // r, width // r, r, r * c])
+    below = graph.call(aten.permute.default, beside, [0, 2, 1, 3])
+    return graph.call(aten.reshape.default, below, to)
 
 
 def can_reorder(graph: Graph, node: Node) -> bool:

@@ -62,6 +62,7 @@ def refused(*arguments: str, code: int = 2) -> str:
         (["--int8", "--calibration", "none.json"], "cannot read the calibration record none.json: No such file"),
         (["--int8", "--calibration", "r.json", "--estimator", "mse"], "r.json fixes every scale already; --estimator would"),
         (["--min-sqnr", "30"], "--min-sqnr only changes int8, which was not asked for; add --int8"),
+        (["--int8", "--no-winograd"], "--no-winograd is for fp32, found int8; leave it out"),
         (["-p", "w8", "--estimator", "mse", "--x86-safe", "yes"], "--estimator, --x86-safe only changes int8"),
     ],
 )

@@ -59,7 +59,7 @@ def group(network: Network, artifact: str, rounds: int, seconds: float, folder: 
     conversions = []
     for row in forms.ROWS:
         absent = () if network.options.get("kernel") is not None else SPATIAL_ONLY
-        absent += () if network.options["variant"] == "e" else E4_ONLY
+        absent += E4_ONLY if "ed4" in network.name else ()
         if row.key.startswith(artifact) and not row.key.endswith(absent):
             live.show(f"{network.name}: {row.key}, convert")
             task = Task("forms", row, network, BASE)

@@ -2,6 +2,7 @@
 
 * ``python -m bench.compare``: everything, into docs/benchmarks (``make bench``);
 * ``python -m bench.compare --network onenet-ed4 --row OpenVINO --row onenet --out build/try``: a part;
+* ``python -m bench.compare --older``: LiteRT and ONNX Runtime without AVX-512 and VNNI, into docs/benchmarks/older;
 * ``python -m bench.compare --convert-only``: make the environments and convert, time nothing.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import context as facts
-from bench import report
+from bench import older, report
 from bench.measure import load_average, measure, now
 from bench.networks import NETWORKS, ROOT, SMALL, Network, network_id
 from bench.rows import Conversion, Task, convert, environment, tasks
@@ -37,20 +39,27 @@ def main(
     threads: Annotated[list[int] | None, typer.Option(help="thread counts (repeatable); default: 1 and all cores")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="how often every row is asked")] = 3,
     seconds: Annotated[float, typer.Option(min=0.0, help="per row and round, at least one inference")] = 0.4,
-    out: Annotated[Path, typer.Option(help="folder for compare.json, README.md and the charts")] = ROOT / "docs" / "benchmarks",
+    out: Annotated[
+        Path | None, typer.Option(help="folder for compare.json, README.md and the charts; default: docs/benchmarks")
+    ] = None,
+    as_older: Annotated[bool, typer.Option("--older", help="hide AVX-512, VNNI and AMX from LiteRT and ONNX Runtime")] = False,
     convert_only: Annotated[bool, typer.Option("--convert-only", help="fill the caches, time nothing")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="try again what failed to install or to convert")] = False,
 ) -> None:
     """Compare our artifacts with other toolchains' on this machine."""
+    out = out or ROOT / "docs" / "benchmarks" / ("older" if as_older else "")
+    row = row or (older.ROWS if as_older else [])
     chosen = [find(name) for name in network or NETWORKS]
     counts = sorted(set(threads or [1, all_cores()]))
     load = load_average()  # our own conversions are not what a reader must know of
     with Live() as live:
-        converted = {each.name: convert_all(each, row or [], retry, live) for each in chosen}
+        converted = {each.name: convert_all(each, row, retry, live) for each in chosen}
         if convert_only:
             return
         document: dict[str, Any] = {"schema": SCHEMA, "rounds": rounds, "seconds": seconds, "threads": counts, "began": now()}
-        document["context"] = facts.context()
+        if as_older:
+            os.environ |= older.environment(BASE)  # every worker's
+        document["context"] = facts.context(older=as_older)
         document["load"] = {"before": load, "during": []}
         if document["load"]["before"][0] > report.BUSY * all_cores():
             live.keep(f"warning: load average {document['load']['before'][0]}; stop what else runs, the figures will be off")

@@ -30,13 +30,17 @@ FLAGS = [
 OWN = ("ai-edge-litert", "onnxruntime", "torch", "litert-torch", "torchao", "numpy")
 
 
-def context() -> dict[str, Any]:
+def context(*, older: bool = False) -> dict[str, Any]:
+    """``older``: what ``bench/older.py`` hides is left out."""
     information = cpu_information()
     flags = information.get("flags", information.get("Features", "")).split()
+    if older:
+        flags = [flag for flag in flags if not flag.startswith(("avx512", "avx_vnni", "amx"))]
     return {
         "cpu": information.get("model name", platform.processor() or platform.machine()),
         "flags": [flag for flag in FLAGS if flag in flags] or flags,
-        "vnni": has_vnni(),
+        "vnni": has_vnni() and not older,
+        "hidden": "AVX-512, VNNI and AMX, by bench/older.py" if older else None,
         "cores": all_cores(),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "virtual": "hypervisor" in flags,

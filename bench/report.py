@@ -73,6 +73,7 @@ def context_text(document: dict[str, Any]) -> str:
         "|---|---|",
         f"| processor | {c['cpu']}, {c['cores']} cores{', virtual' if c['virtual'] else ''}, {vnni} |",
         f"| features | {' '.join(c['flags'])} |",
+        *([f"| hidden from the runtimes | {c['hidden']} |"] if c.get("hidden") else []),
         f"| memory, system | {c['memory_bytes'] / 2**30:.0f} GiB, {c['system']}, Python {c['python']} |",
         f"| governor | {c['governor'] or 'not shown'} |",
         f"| commit, date | {c['commit']}, {document['began']} to {document['ended'].split()[1]} UTC |",

@@ -79,7 +79,9 @@ def run(request: Request) -> None:
             steps.start(f"converting to {target} {precision} and checking it")
             network = quantized if precision == "int8" else lowered
             assert network is not None
-            options: dict[str, Any] = dict(target=target, precision=precision, io=request.io if precision == "int8" else "float")
+            options: dict[str, Any] = dict(
+                target=target, precision=precision, io=request.io if precision == "int8" else "float"
+            )
             options |= dict(out=request.out, evaluation=evaluation, verify=request.verify, winograd=request.winograd)
             artifact = onenet.export(network, **options)
             preview = draw(request, artifact, lowered, evaluation, steps)

@@ -26,6 +26,7 @@ from onenet.lowering import (
     fold_forward,
     layout,
     linear_chain,
+    named_padding,
     normalisation,
     pixel_order,
     pixel_reshape,
@@ -46,6 +47,7 @@ from onenet.tiling import derive
 __all__ = ["RULES", "TARGET_RULES", "TOLERANCE", "LoweredModule", "RuleResult", "arrange", "lower", "lower_module"]
 
 RULES: tuple[ModuleType, ...] = (
+    named_padding,
     spatial_conv,
     reflect_pad,
     channelwise_conv,

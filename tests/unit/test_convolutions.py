@@ -223,3 +223,19 @@ def test_a_convolution_with_weights_of_an_input_stays() -> None:
     inputs = (torch.zeros(1, 4, 8, 8), torch.zeros(4, 4, 3, 3))
     found = lower_module(Given(), inputs, (*RULES, winograd))
     assert rule("winograd", found).declined == {"the weight is computed": 1}
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), ((1, 5), (1, 2)), (2, 1), ((4, 3), 3)])
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")  # torch's, of its own speed
+def test_named_paddings(padding: str, kernel: int | tuple[int, int], dilation: int | tuple[int, int]) -> None:
+    """As torch pads them, so that BatchNorm can be folded and int8 finds a convolution that it knows."""
+    net = nn.Sequential(nn.Conv2d(3, 4, kernel, padding=padding, dilation=dilation), nn.BatchNorm2d(4), nn.ReLU())
+    found = lowered(net, (2, 3, 14, 15))
+    assert set(operators(found.module)) - {"constant_pad_nd"} == {"conv2d", "relu"}
+    assert all(node.target is torch.ops.aten.conv2d.default for node in convolutions(found.module))
+
+
+def test_named_paddings_of_a_sequence() -> None:
+    net = nn.Sequential(nn.Conv1d(3, 4, 5, padding="same"), nn.ReLU())
+    assert rule("named_padding", lowered(net, (1, 3, 20))).applied == 1

@@ -79,11 +79,16 @@ def run(request: Request) -> None:
             steps.start(f"converting to {target} {precision} and checking it")
             network = quantized if precision == "int8" else lowered
             assert network is not None
-            options: dict[str, Any] = dict(
-                target=target, precision=precision, io=request.io if precision == "int8" else "float"
+            artifact = onenet.export(
+                network,
+                target=target,
+                precision=precision,
+                io=request.io if precision == "int8" else "float",
+                out=request.out,
+                evaluation=evaluation,
+                verify=request.verify,
+                winograd=request.winograd,
             )
-            options |= dict(out=request.out, evaluation=evaluation, verify=request.verify, winograd=request.winograd)
-            artifact = onenet.export(network, **options)
             preview = draw(request, artifact, lowered, evaluation, steps)
             exported.append((artifact, preview))
     if request.json:

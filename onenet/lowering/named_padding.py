@@ -1,4 +1,4 @@
-"""convolution with padding "same" or "valid" -> the same with numbers; the uneven pixel of an even kernel is a pad of its own"""
+"""convolution with padding "same" or "valid" -> with numbers; the uneven pixel of an even kernel is a pad of its own"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from bench.report import context_text
 from bench.rows import Task, convert
 from onenet.files import publish, temporary_folder
 
-NETWORKS = ("ed4-w64", "ed4-w64-spatial", "e4-w64-spatial")
+NETWORKS = ("ed4-w64-spatial", "e4-w64")
 SPATIAL_ONLY = ("one-channel", "blocks-8", "blocks-32")
 E4_ONLY = ("chain", "direct", "winograd-80", "winograd-0")
 """Forms of what the 2D decoder alone has."""

@@ -5,6 +5,9 @@
 The network is OneNet ed4 without spatial convolution at the paper's width of 64, random weights. Each row is a process of
 its own with one thread; its peak is the kernel's VmHWM at its end. "above import" leaves out what Python, numpy and the
 runtime take before a model is opened; "for the image" leaves out the opened model as well.
+
+The same files run once more in the C++ runner of ``make native``, compiled for this machine: what an app of its own has to
+hold, with no Python in it. There each tile is the same random one, and no picture is decoded. Needs a C++ compiler.
 """
 
 from __future__ import annotations
@@ -13,24 +16,37 @@ import json
 import platform
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
+from numpy.typing import NDArray
 from PIL import Image
 
 import onenet
 from onenet.calibration.samples import default_calibration
 from onenet.model import Model
 from onenet.quiet import quiet
+from onenet.runtimes.artifact import open_artifact
+from onenet.runtimes.native import SOURCE
+from onenet.runtimes.native.build import FLAGS, include
 
 SIDE, TILE, WIDTH = 512, 64, 64
+TILES = (SIDE // TILE) ** 2
+LITERAL_NAME = "as published, whole image"
 RUNTIMES = {"onnx": ("onnxruntime", "onnxruntime"), "tflite": ("ai-edge-litert", "ai_edge_litert.interpreter")}
 """Target -> distribution and module of its runtime."""
+LIBRARIES = {
+    "onnx": f"onnxruntime/capi/libonnxruntime.so.{version('onnxruntime')}",
+    "tflite": "ai_edge_litert/libLiteRt.so",
+}
+"""Target -> the runtime's C library in its wheel."""
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 IMPORT = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = '1'; import numpy, {module}; "
@@ -57,8 +73,8 @@ class Row:
     peak: int
     base: int
     """Peak of a process that imports numpy and the runtime, and nothing else."""
-    opened: int
-    """Peak of a process that opens the model, and does nothing else."""
+    opened: int | None
+    """Peak of a process that opens the model, and does nothing else; None in C++."""
 
 
 def main(out: Annotated[Path, typer.Option(help="folder for memory.md and memory.json")] = DOCS) -> None:
@@ -76,7 +92,10 @@ def measure(scratch: Path) -> list[Row]:
     base = {target: child(IMPORT.format(module=module) + PEAK) for target, (_, module) in RUNTIMES.items()}
     options = dict(width=WIDTH, random_weights=True, input_size=(SIDE, SIDE))
     model = onenet.build("onenet-ed4", spatial=False, **options)
-    rows = [literal("as published, whole image", model, scratch, base["onnx"])]
+    rows = [literal(LITERAL_NAME, model, scratch, base["onnx"])]
+    runner = compile_runner(scratch)
+    image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)
+    in_cpp = [row_in_cpp(runner, LITERAL_NAME, "onnx", "fp32", scratch / "literal.onnx", image, 1)]
     spatial = onenet.build("onenet-ed4", **options)
     rows.append(literal("the same with spatial convolution", spatial, scratch, base["onnx"]))
     photo = next(default_calibration().glob("*.jpg"))
@@ -90,7 +109,38 @@ def measure(scratch: Path) -> list[Row]:
                 opened = child(OPEN.format(path=str(artifact.path)) + PEAK)
                 peak = run_peak(artifact.path, scratch)
                 rows.append(Row(f"onenet run, tiles of {TILE}", runtime, precision, peak, base[target], opened))
-    return rows
+                tile = np.random.default_rng(0).random(open_artifact(artifact.path).inputs[0].shape, np.float32)
+                in_cpp.append(row_in_cpp(runner, f"{TILES} tiles of {TILE}", target, precision, artifact.path, tile, TILES))
+    return [*rows, *in_cpp]
+
+
+def compile_runner(scratch: Path) -> Path:
+    """The runner of phones, for this machine."""
+    out = scratch / "runner"
+    command = ["c++", *FLAGS, f"-I{include(scratch)}", str(SOURCE / "runner.cpp"), "-o", str(out), "-ldl", "-pthread"]
+    subprocess.run(command, check=True)
+    return out
+
+
+def row_in_cpp(runner: Path, what: str, target: str, precision: str, model: Path, value: NDArray[np.float32], runs: int) -> Row:
+    """``runs`` inferences in the runner, each of the same value of the input."""
+    for folder in ("inputs", "outputs"):
+        (model.parent / folder).mkdir(exist_ok=True)
+    (model.parent / "inputs" / "names").write_text("image\n")
+    (model.parent / "inputs" / "0").write_bytes(value.tobytes())
+    options = {
+        "runtime": "litert" if target == "tflite" else "onnxruntime",
+        "library": Path(sysconfig.get_path("platlib")) / LIBRARIES[target],
+        "model": model,
+        "inputs": model.parent / "inputs",
+        "outputs": model.parent / "outputs",
+        **dict(threads=1, runs=runs, seconds=0, warmup_runs=1, warmup_seconds=0, deadline=300),
+    }
+    command = [str(runner), *(f"{name}={option}" for name, option in options.items())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # it ends with stdin
+        assert process.stdout is not None
+        found = json.loads(process.stdout.readline())
+    return Row(what, f"{RUNTIMES[target][0]}, C++", precision, found["peak_bytes"], found["baseline_bytes"], None)
 
 
 def literal(what: str, model: Model, scratch: Path, base: int) -> Row:
@@ -113,7 +163,7 @@ def run_peak(artifact: Path, scratch: Path) -> int:
     arguments = ["run", str(artifact), str(scratch / "image.png"), "--threads", "1", "--json"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True)
     document = json.loads(done.stdout)
-    assert document["images"][0]["tiles"] == (SIDE // TILE) ** 2
+    assert document["images"][0]["tiles"] == TILES
     return int(document["peak_memory_bytes"])
 
 
@@ -127,14 +177,15 @@ def context() -> dict[str, str]:
 
 
 def table(rows: list[Row]) -> str:
-    first = rows[0]
     lines = ["| run | runtime | precision | peak | share | above import | share | for the image |"]
     lines.append("|---|---|---|--:|--:|--:|--:|--:|")
+    reference = rows[0]
     for row in rows:
-        above, reference = row.peak - row.base, first.peak - first.base
+        above = row.peak - row.base
+        image = "" if row.opened is None else f"{max(0, row.peak - row.opened) / 1e6:.0f} MB"
         lines.append(
-            f"| {row.what} | {row.runtime} | {row.precision} | {row.peak / 1e6:.0f} MB | {share(row.peak, first.peak)} "
-            f"| {above / 1e6:.0f} MB | {share(above, reference)} | {max(0, row.peak - row.opened) / 1e6:.0f} MB |"
+            f"| {row.what} | {row.runtime} | {row.precision} | {row.peak / 1e6:.0f} MB | {share(row.peak, reference.peak)} "
+            f"| {above / 1e6:.0f} MB | {share(above, reference.peak - reference.base)} | {image} |"
         )
     return "\n".join(lines)
 
@@ -151,7 +202,9 @@ def page(text: str, found: dict[str, str]) -> str:
         "thread,\na process of its own for each row. Peak is the kernel's VmHWM; *above import* leaves out what Python, numpy "
         "and the runtime\ntake before a model is opened, *for the image* the opened model as well. "
         "Shares are of the first row: the same network.\nThe second is the paper's default, which has exact full-width strips "
-        "only.\nRegenerate with `python -m bench.memory`.\n\n"
+        "only.\n\nC++ is the runner of `make native`, compiled for this machine. It decodes no picture, which would hold 1 MB as "
+        "bytes\nwith its labels, and it runs more than once, for which onnxruntime's arena takes more: its literal row is larger "
+        "than Python's.\nRegenerate with `python -m bench.memory`.\n\n"
         f"{text}\n\nMeasured with {versions}.\n"
     )
 

@@ -202,9 +202,9 @@ def page(text: str, found: dict[str, str]) -> str:
         "thread,\na process of its own for each row. Peak is the kernel's VmHWM; *above import* leaves out what Python, numpy "
         "and the runtime\ntake before a model is opened, *for the image* the opened model as well. "
         "Shares are of the first row: the same network.\nThe second is the paper's default, which has exact full-width strips "
-        "only.\n\nC++ is the runner of `make native`, compiled for this machine. It decodes no picture, which would hold 1 MB as "
-        "bytes\nwith its labels, and it runs more than once, for which onnxruntime's arena takes more: its literal row is larger "
-        "than Python's.\nRegenerate with `python -m bench.memory`.\n\n"
+        "only.\n\nC++ is the runner of `make native`, compiled for this machine. It decodes no picture, which would hold 1 MB "
+        "as\nbytes with its labels, and it runs more than once, for which onnxruntime's arena takes more: its literal row is "
+        "larger\nthan Python's. Regenerate with `python -m bench.memory`.\n\n"
         f"{text}\n\nMeasured with {versions}.\n"
     )
 

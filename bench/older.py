@@ -52,17 +52,30 @@ def environment(base: Path) -> dict[str, str]:
 
 def make(folder: Path) -> None:
     folder.mkdir()
-    called("cc", "-O1", "-shared", "-fPIC", "-o", str(folder / "older.so"), str(HANDLER))
+    compile_handler(folder / "older.so")
     packages = Path(sysconfig.get_path("platlib"))
     for library in LIBRARIES.values():
         shutil.copytree(packages / Path(library).parts[0], folder / Path(library).parts[0])
-        content = bytearray((packages / library).read_bytes())
-        places = list(cpuids(packages / library, content))
-        if not places:
-            raise ToolError(f"{library} never asks for the processor's features; the benchmark must be told where it does")
-        for place in places:
-            content[place : place + 2] = UD2
-        (folder / library).write_bytes(content)
+        (folder / library).write_bytes(patched(packages / library))
+
+
+def compile_handler(out: Path) -> None:
+    called("cc", "-O1", "-shared", "-fPIC", "-o", str(out), str(HANDLER))
+
+
+def patched(library: Path) -> bytearray:
+    """The library with UD2 for CPUID.
+
+    Raises:
+        ToolError: it has no CPUID.
+    """
+    content = bytearray(library.read_bytes())
+    places = list(cpuids(library, content))
+    if not places:
+        raise ToolError(f"{library.name} never asks for the processor's features; the benchmark must be told where it does")
+    for place in places:
+        content[place : place + 2] = UD2
+    return content
 
 
 def cpuids(library: Path, content: bytearray) -> Iterator[int]:

@@ -99,16 +99,20 @@ def memory_bytes() -> int | None:
 
 
 def emulated() -> str | None:
-    """On what, where this program's processor is not the kernel's: a user-mode emulator such as qemu's hides the first only.
+    """On what this program is emulated; None where it is not."""
+    program_is_x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+    return emulated_on(read(SYS / "devices/system/cpu/modalias") or "", program_is_x86)
+
+
+def emulated_on(modalias: str, program_is_x86: bool) -> str | None:
+    """On what, where a program's processor is not the kernel's: a user-mode emulator such as qemu's hides the first only.
 
     The kernel writes ``cpu:type:`` and x86, aarch64, or a version of 32-bit ARM such as v7l (linux/cpufeature.h).
     """
-    found = re.match("cpu:type:([a-z0-9]+)", read(SYS / "devices/system/cpu/modalias") or "")
+    found = re.match("cpu:type:([a-z0-9]+)", modalias)
     if found is None:
         return None
-    kernel_is_x86 = found.group(1).startswith("x86")
-    program_is_x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
-    return f"emulated on {found.group(1)}" if kernel_is_x86 != program_is_x86 else None
+    return f"emulated on {found.group(1)}" if found.group(1).startswith("x86") != program_is_x86 else None
 
 
 def state(start: float) -> dict[str, Any]:
@@ -187,13 +191,15 @@ def ticks() -> tuple[int, int] | None:
     return (sum(values) - values[3] - values[4], sum(values)) if len(values) >= 5 else None
 
 
-def cautions(device: dict[str, Any], before: dict[str, Any], after: dict[str, Any], busy: float | None) -> list[dict[str, str]]:
-    """What makes times on this machine worth less; ``docs/measuring.md`` has a remedy under each name."""
+def cautions(
+    device: dict[str, Any], before: dict[str, Any], after: dict[str, Any], busy: float | None = None
+) -> list[dict[str, str]]:
+    """What makes times on a device worth less; ``docs/measuring.md`` has a remedy under each name."""
     found = {
         "emulated": device.get("emulated") and f"{device['emulated']}: times mean nothing, values do",
         "busy": busy is not None and busy > BUSY_PERCENT and f"{busy:.0f} % of the processor time was in use before the start",
-        "powersave": before["governor"] == "powersave" and "the governor is powersave",
-        "throttled": after["throttled"] not in (None, "no") and str(after["throttled"]),
+        "powersave": "powersave" in (before["governor"] or "") and "the governor is powersave",
+        "throttled": after["throttled"] not in (None, "no") and f"throttled: {after['throttled']}",
         "battery": before["power"] == "battery" and "runs on battery",
     }
     return [{"name": name, "detail": str(detail)} for name, detail in found.items() if detail]

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from onenet.errors import RequestError, ToolError
 from onenet.files import sha256_of
-from onenet.runtimes import native, outside
+from onenet.runtimes import machine, native, outside
 from onenet.runtimes.devices import Examination, Finding, Job, android
 from onenet.runtimes.devices.bridge import COMMAND_SECONDS, FOLDER, Answer, Bridge
 from onenet.runtimes.document import Round, Sustained
@@ -69,7 +69,7 @@ class Phone:
         finally:
             with contextlib.suppress(ToolError):  # a phone that is gone has said so
                 runner.end()
-        cautions = [*android.cautions(device, rows[0]["states"][0], rows[-1]["states"][-1]), *runner.cautions]
+        cautions = [*machine.cautions(device, rows[0]["states"][0], rows[-1]["states"][-1]), *runner.cautions]
         return outside.content(job.artifact, device, runner.about, runner.parity, job.plan, rows, cautions)
 
     def row(self, job: Job, runner: Runner, threads: int, start: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onenet.errors import ToolError
-from onenet.runtimes.machine import ARM_CORES, FEATURES, number, pairs
+from onenet.runtimes.machine import ARM_CORES, FEATURES, emulated_on, number, pairs
 
 Sections = Mapping[str, str]
 
@@ -88,15 +88,13 @@ def processor(found: Mapping[str, str], entries: Mapping[str, str]) -> str:
 
 def emulated(answer: Sections) -> str | None:
     """By what. Android's emulators say so in their properties; an emulator of one program hides the first processor only: the
-    kernel still names its own, and the emulator itself in the command line of the shell.
+    kernel still names its own (``machine.emulated_on``), and the emulator itself in the command line of the shell.
     """
     found = properties(answer)
     if "1" in (found.get("ro.kernel.qemu"), found.get("ro.boot.qemu")) or found.get("ro.hardware") in EMULATORS:
         return f"an Android emulator ({found.get('ro.hardware', 'qemu')})"
-    kernel = re.match("cpu:type:([a-z0-9]+)", answer.get("modalias", ""))
-    family = kernel.group(1) if kernel else "arm"
-    if not family.startswith(("arm", "aarch64")):
-        return f"emulated on {family}"
+    if on := emulated_on(answer.get("modalias", ""), program_is_x86=False):
+        return on
     return "qemu" if "qemu-" in answer.get("shell", "").partition("\0")[0] else None
 
 
@@ -147,17 +145,6 @@ def power(battery: Mapping[str, str]) -> str | None:
         return None
     plugged = [key.removesuffix(" powered") for key, value in battery.items() if key.endswith(" powered") and value == "true"]
     return plugged[0] if plugged else "battery"
-
-
-def cautions(device: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What makes times on this phone worth less; the names are those of ``machine.cautions``."""
-    found = {
-        "emulated": device.get("emulated") and f"{device['emulated']}: times mean nothing, values do",
-        "powersave": "powersave" in (before["governor"] or "") and "the governor is powersave",
-        "throttled": after["throttled"] not in (None, "no") and f"thermal status {after['throttled']}",
-        "battery": before["power"] == "battery" and "runs on battery",
-    }
-    return [{"name": name, "detail": str(detail)} for name, detail in found.items() if detail]
 
 
 COUNT = re.compile(r"count=(\d+)")

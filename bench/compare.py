@@ -2,6 +2,7 @@
 
 * ``python -m bench.compare``: everything, into docs/benchmarks (``make bench``);
 * ``python -m bench.compare --network onenet-ed4 --row OpenVINO --row onenet --out build/try``: a part;
+* ``python -m bench.compare --network onenet-e4 --update``: one network anew, the others stay in the tables;
 * ``python -m bench.compare --older``: LiteRT and ONNX Runtime without AVX-512 and VNNI, into docs/benchmarks/older;
 * ``python -m bench.compare --convert-only``: make the environments and convert, time nothing.
 """
@@ -43,6 +44,10 @@ def main(
         Path | None, typer.Option(help="folder for compare.json, README.md and the charts; default: docs/benchmarks")
     ] = None,
     as_older: Annotated[bool, typer.Option("--older", help="hide AVX-512, VNNI and AMX from LiteRT and ONNX Runtime")] = False,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="keep the other networks in OUT/compare.json; same machine and versions only"),
+    ] = False,
     convert_only: Annotated[bool, typer.Option("--convert-only", help="fill the caches, time nothing")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="try again what failed to install or to convert")] = False,
 ) -> None:
@@ -51,6 +56,7 @@ def main(
     row = row or (older.ROWS if as_older else [])
     chosen = [find(name) for name in network or NETWORKS]
     counts = sorted(set(threads or [1, all_cores()]))
+    earlier = json.loads((out / "compare.json").read_text()) if update else None
     load = load_average()  # our own conversions are not what a reader must know of
     with Live() as live:
         converted = {each.name: convert_all(each, row, retry, live) for each in chosen}
@@ -61,6 +67,8 @@ def main(
             os.environ |= older.environment(BASE)  # every worker's
         document["context"] = facts.context(older=as_older)
         document["load"] = {"before": load, "during": []}
+        if earlier is not None:
+            check_alike(earlier, document)
         if document["load"]["before"][0] > report.BUSY * all_cores():
             live.keep(f"warning: load average {document['load']['before'][0]}; stop what else runs, the figures will be off")
         ticks = facts.stolen_ticks()
@@ -71,7 +79,8 @@ def main(
             document["load"]["after"] = load_average()
             document["load"]["stolen_ticks"] = None if ticks is None else (facts.stolen_ticks() or 0) - ticks
             document["ended"] = now()
-            finish(document, folder, out)
+            add_runs(document)
+            finish(document if earlier is None else merged(earlier, document), folder, out)
 
 
 class Live:
@@ -154,6 +163,34 @@ def measure_network(
         document["load"]["during"].append(load_average())
     live.keep(f"{network.name}: measured")
     return {**{key: found[key] for key in ("name", "summary", "config", "size", "parameters", "operations")}, "rows": rows}
+
+
+def add_runs(document: dict[str, Any]) -> None:
+    """Note with each network when it was measured, and of what."""
+    run = {"began": document["began"], "commit": document["context"]["commit"], "load": document["load"]["before"][0]}
+    for each in document["networks"]:
+        each.setdefault("run", run)
+
+
+def check_alike(earlier: dict[str, Any], document: dict[str, Any]) -> None:
+    """
+    Raises:
+        RequestError: what was measured earlier was on another machine, or with other versions or thread counts.
+    """
+    for key in ("cpu", "flags", "cores", "python", "versions", "own_versions"):
+        then, here = earlier["context"][key], document["context"][key]
+        if then != here:
+            raise RequestError(f"--update keeps what was measured with the same {key}, found {then} then and {here} now")
+    if earlier["threads"] != document["threads"]:
+        raise RequestError(f"--update needs the same threads as before: {earlier['threads']}")
+
+
+def merged(earlier: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The networks just measured, and those of an earlier run that were not."""
+    add_runs(earlier)
+    networks = {each["name"]: each for each in (*earlier["networks"], *document["networks"])}
+    order = [name for name in (*NETWORKS, *networks) if name in networks]
+    return {**document, "networks": [networks[name] for name in dict.fromkeys(order)]}
 
 
 def finish(document: dict[str, Any], folder: Path, out: Path) -> None:

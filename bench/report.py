@@ -103,6 +103,7 @@ def network_text(network: dict[str, Any], threads: list[int]) -> str:
         f"## {network['name']}",
         "",
         f"{network['summary']}; {network['parameters'] / 1e6:.2f} M parameters, {network['operations'] / 1e9:.1f} GFLOP.",
+        run_text(network.get("run")),
         limit_text(network, threads),
         "",
         f"![{network['name']}]({network['name']}.png)",
@@ -114,6 +115,10 @@ def network_text(network: dict[str, Any], threads: list[int]) -> str:
         *reasons(network),
     ]
     return "\n".join(lines)
+
+
+def run_text(run: dict[str, Any] | None) -> str:
+    return f"Measured from {run['began']} on, commit {run['commit']}, load average before {run['load']}." if run else ""
 
 
 def count(threads: int) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import chart, peers, report, rows, summary
+from bench.compare import add_runs, check_alike, merged
 from bench.environments import environment_id, pip_reason, python_of
 from bench.measure import Worker, measure, quality
 from bench.networks import NETWORKS, Network, hash_of
 from bench.rows import Conversion, Task
 from bench.worker import reason_of
-from onenet.errors import ToolError
+from onenet.errors import RequestError, ToolError
 
 SLEEPER = """
 import os
@@ -86,6 +88,31 @@ def test_ratio_compares_rounds_with_their_own_round() -> None:
     assert (found.value, found.low, found.high) == (pytest.approx(2), pytest.approx(2), pytest.approx(2))
     uneven = summary.ratio([[0.2], [0.2]], [[0.1], [0.2]])
     assert (uneven.low, uneven.high) == (pytest.approx(1), pytest.approx(2))
+
+
+def run_of(commit: str, **networks: float) -> dict[str, Any]:
+    """A document of one run: names of networks, and seconds of their one row."""
+    context = dict.fromkeys(("cpu", "flags", "cores", "python", "versions", "own_versions"), "same") | {"commit": commit}
+    found = [{"name": name, "rows": [{"seconds": [[value]]}]} for name, value in networks.items()]
+    return {"began": f"with {commit}", "context": context, "load": {"before": [0.1]}, "threads": [1], "networks": found}
+
+
+def test_an_update_keeps_the_other_networks_and_says_when_each_was_measured() -> None:
+    earlier, later = run_of("old", **{"ed4-w64": 1.0, "onenet-e4": 2.0}), run_of("new", **{"onenet-e4": 1.5})
+    check_alike(earlier, later)
+    add_runs(later)
+    found = merged(earlier, later)["networks"]
+    assert [(each["name"], each["run"]["commit"]) for each in found] == [("ed4-w64", "old"), ("onenet-e4", "new")]
+    assert found[1]["rows"][0]["seconds"] == [[1.5]]
+    assert "Measured from with old on, commit old" in report.run_text(found[0]["run"])
+
+
+@pytest.mark.parametrize("key", ["cpu", "versions", "threads"])
+def test_an_update_of_something_else_is_refused(key: str) -> None:
+    earlier, later = run_of("old", net=1.0), run_of("new", net=1.0)
+    (later if key == "threads" else later["context"])[key] = ["other"]
+    with pytest.raises(RequestError, match="--update (keeps what was measured with the same|needs the same threads)"):
+        check_alike(earlier, later)
 
 
 def test_environments_differ_by_what_they_hold() -> None:

@@ -111,7 +111,7 @@ def test_an_update_keeps_the_other_networks_and_says_when_each_was_measured() ->
 def test_an_update_of_something_else_is_refused(key: str) -> None:
     earlier, later = run_of("old", net=1.0), run_of("new", net=1.0)
     (later if key == "threads" else later["context"])[key] = ["other"]
-    with pytest.raises(RequestError, match="--update (keeps what was measured with the same|needs the same threads)"):
+    with pytest.raises(RequestError, match=r"--update (keeps what was measured with the same|needs the same threads)"):
         check_alike(earlier, later)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
+from rich.padding import Padding
 
 import onenet
 from onenet import console, models
@@ -69,7 +70,12 @@ def target_rules(model: Model) -> dict[str, tuple[RuleResult, ...]]:
 
 def print_rule(rule: RuleResult) -> None:
     out = console.stdout()
-    out.print(f"[bold]{rule.rule}[/bold]  applied {rule.applied} times")
-    out.print(f"  {escape(rule.what)}", style="dim")
-    for reason, count in rule.declined.items():
-        out.print(f"  [yellow]declined {count} times:[/yellow] {escape(reason)}")
+    out.print(f"[bold]{rule.rule}[/bold]  applied {times(rule.applied)}")
+    lines = [f"[dim]{escape(rule.what)}[/dim]"]
+    lines += [f"[yellow]declined {times(count)}:[/yellow] {escape(reason)}" for reason, count in rule.declined.items()]
+    for line in lines:
+        out.print(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -21,7 +21,8 @@ NET = """
 from torch import nn
 
 def make():
-    return nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.ReLU(), nn.Conv2d(48, 48, 3, padding=1), nn.Conv2d(48, 2, 1))
+    first, second = nn.Conv2d(3, 48, 3, padding=1), nn.Conv2d(48, 48, 3, padding=1)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Conv2d(48, 2, 1))
 """
 COMMAND = [sys.executable, "-c", HEED_CTRL_C + "from onenet.cli import export_main; export_main()"]
 

@@ -44,7 +44,7 @@ class Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         skip = F.relu(self.first(x))
         joined = torch.cat([skip, F.relu(self.second(skip))], 1)
-        result: Tensor = self.head(F.pixel_shuffle(self.up(F.relu(self.middle(joined))), 2))
+        result: Tensor = self.head(F.pixel_shuffle(F.relu(self.up(F.relu(self.middle(joined)))), 2))
         return result
 
 

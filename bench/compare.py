@@ -56,7 +56,7 @@ def main(
     row = row or (older.ROWS if as_older else [])
     chosen = [find(name) for name in network or NETWORKS]
     counts = sorted(set(threads or [1, all_cores()]))
-    earlier = json.loads((out / "compare.json").read_text()) if update else None
+    earlier = earlier_in(out) if update else None
     load = load_average()  # our own conversions are not what a reader must know of
     with Live() as live:
         converted = {each.name: convert_all(each, row, retry, live) for each in chosen}
@@ -170,6 +170,17 @@ def add_runs(document: dict[str, Any]) -> None:
     run = {"began": document["began"], "commit": document["context"]["commit"], "load": document["load"]["before"][0]}
     for each in document["networks"]:
         each.setdefault("run", run)
+
+
+def earlier_in(out: Path) -> dict[str, Any]:
+    """
+    Raises:
+        RequestError: nothing was measured into this folder yet.
+    """
+    try:
+        return dict(json.loads((out / "compare.json").read_text()))
+    except OSError as error:
+        raise RequestError(f"--update needs {out / 'compare.json'}: {error.strerror}; measure without it first") from None
 
 
 def check_alike(earlier: dict[str, Any], document: dict[str, Any]) -> None:

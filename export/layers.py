@@ -22,7 +22,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from onenet.errors import OneNetError, ToolError
 from onenet.export.job import Job
-from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, aten
+from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, aten, plain
 from onenet.quiet import quiet
 from onenet.runtimes.artifact import Artifact, open_artifact, to_stored
 from onenet.runtimes.layers import (
@@ -56,8 +56,7 @@ def named_program(job: Job) -> ExportedProgram:
 
 def named_module(program: ExportedProgram) -> GraphModule:
     """A program as a module whose operators can be run one by one."""
-    module = program.module(check_guards=False)
-    return GraphModule(module, module.graph).eval()  # an exported module refuses train() and eval()
+    return plain(program.module(check_guards=False))
 
 
 @dataclass(frozen=True)

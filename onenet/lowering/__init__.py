@@ -39,7 +39,7 @@ from onenet.lowering import (
     transposed_conv,
     winograd,
 )
-from onenet.lowering.graph import DEQUANTIZE_CHANNELS, QUANTIZE, Graph, aten, channel_affine
+from onenet.lowering.graph import DEQUANTIZE_CHANNELS, QUANTIZE, Graph, aten, channel_affine, plain
 from onenet.lowering.rule import Report, RuleResult
 from onenet.model import Lowering, Model
 from onenet.tiling import derive
@@ -144,7 +144,7 @@ def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str, *, winogra
     error = difference(expected, outputs(graph.finish(), probe))
     if not error <= allowed:
         raise CheckError(f"the form for {target} is not exact on this network: its results differ by {error:.1e}")
-    return ArrangedModule(graph.plain() if calibrated else graph.to_float32(), results)
+    return ArrangedModule(plain(graph.module) if calibrated else graph.to_float32(), results)
 
 
 def mean_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:

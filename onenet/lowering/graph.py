@@ -119,11 +119,12 @@ class Graph:
         return self.module
 
     def to_float32(self) -> GraphModule:
-        return as_type(self.plain(), torch.float32)
+        return as_type(plain(self.module), torch.float32)
 
-    def plain(self) -> GraphModule:
-        """An exported module refuses train() and eval(); this one does not."""
-        return GraphModule(self.module, self.module.graph).eval()
+
+def plain(module: GraphModule) -> GraphModule:
+    """The same module in evaluation mode: an exported one refuses train() and eval(), this one does not."""
+    return GraphModule(module, module.graph).eval()
 
 
 def as_type(module: GraphModule, dtype: torch.dtype) -> GraphModule:

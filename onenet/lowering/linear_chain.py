@@ -154,4 +154,6 @@ def impulse_response(graph: Graph, part: Part) -> tuple[Tensor, Tensor]:
 
 
 def constant(graph: Graph, argument: object) -> object:
-    return argument if graph.value(argument) is None else graph.value(argument)
+    """A tensor for a node that holds one, any other argument as it is."""
+    value = graph.value(argument)
+    return argument if value is None else value

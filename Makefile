@@ -22,7 +22,7 @@ bench: $(STAMP)  ## our artifacts beside other toolchains', into docs/benchmarks
 	$(BIN)/python -m bench.compare
 
 native: $(STAMP)  ## the runner for phones and what it needs there, in build/native
-	$(BIN)/python -m onenet.runtimes.native.build build/native
+	$(BIN)/python -m onenet.runtimes.devices.native.build build/native
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -32,7 +32,8 @@ lint: $(STAMP)
 types: $(STAMP)
 	rm -rf build/types && mkdir -p build/types/onenet
 	ln -s $(CURDIR)/onenet/* build/types/onenet/
-	ln -s $(CURDIR)/calibration $(CURDIR)/export $(CURDIR)/runtimes build/types/onenet/
+	ln -s $(CURDIR)/calibration $(CURDIR)/runtimes build/types/onenet/
+	ln -s $(CURDIR)/export build/types/onenet/exporters
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p onenet
 
 wheel: $(STAMP)

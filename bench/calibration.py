@@ -26,8 +26,8 @@ import typer
 from numpy.typing import NDArray
 
 from bench.memory import DOCS, context
+from onenet.base.host import peak_bytes
 from onenet.model import Model
-from onenet.runtimes.memory import peak_bytes
 
 SIDE = 256
 NETWORKS = {"without spatial convolution": False, "with spatial convolution": True}
@@ -69,7 +69,7 @@ def build(network: str) -> Model:
 
 def ours(network: str, _: Path) -> Row:
     import onenet
-    from onenet.quiet import quiet
+    from onenet.base.quiet import quiet
 
     with quiet():
         model = onenet.lower(build(network))
@@ -91,7 +91,7 @@ def lowered(network: str, folder: Path) -> Row:
 def ai_edge_quantizer(network: str, tool_name: str, artifact: Path, feeds: list[dict[str, NDArray[np.float32]]]) -> Row:
     from ai_edge_quantizer import quantizer, recipe
 
-    from onenet.quiet import quiet
+    from onenet.base.quiet import quiet
 
     with quiet():
         tool = quantizer.Quantizer(str(artifact), recipe.static_wi8_ai8())
@@ -108,7 +108,7 @@ def convert(network: str, folder: Path) -> None:
     import litert_torch
 
     import onenet
-    from onenet.quiet import quiet
+    from onenet.base.quiet import quiet
 
     with quiet():
         model = build(network)

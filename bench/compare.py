@@ -26,9 +26,9 @@ from bench import older, report
 from bench.measure import load_average, measure, now
 from bench.networks import NETWORKS, ROOT, SMALL, Network, network_id
 from bench.rows import Conversion, Task, convert, environment, tasks
+from onenet.base.files import publish, temporary_folder
+from onenet.base.host import all_cores
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.files import publish, temporary_folder
-from onenet.runtimes.session import all_cores
 
 SCHEMA = 1
 BASE = ROOT / "build" / "bench"

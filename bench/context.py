@@ -10,8 +10,7 @@ from typing import Any
 
 from bench import peers
 from bench.networks import ROOT
-from onenet.runtimes.onnxruntime import has_vnni
-from onenet.runtimes.session import all_cores, version_of
+from onenet.base.host import all_cores, has_vnni, version_of
 
 FLAGS = [
     "avx2",

@@ -20,7 +20,7 @@ from bench.networks import ROOT, Network
 from bench.peers import forms
 from bench.report import context_text
 from bench.rows import Task, convert
-from onenet.files import publish, temporary_folder
+from onenet.base.files import publish, temporary_folder
 
 NETWORKS = ("ed4-w64-spatial", "e4-w64")
 SPATIAL_ONLY = ("one-channel", "blocks-8", "blocks-32")

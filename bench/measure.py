@@ -15,8 +15,8 @@ from typing import Any
 
 from bench.networks import ROOT, load_data
 from bench.rows import Conversion, Task, close_pipes, death, environment, stop
+from onenet.base.metrics import label_agreement, sqnr_db
 from onenet.errors import OneNetError, ToolError
-from onenet.runtimes.metrics import label_agreement, sqnr_db
 
 READY_S, SLACK_S = 300.0, 120.0
 SEED = 0

@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import onenet
+from onenet.base.quiet import quiet
 from onenet.calibration.samples import default_calibration
 from onenet.model import Model
-from onenet.quiet import quiet
 from onenet.runtimes.artifact import open_artifact
-from onenet.runtimes.native import SOURCE
-from onenet.runtimes.native.build import FLAGS, include
+from onenet.runtimes.devices.native import SOURCE
+from onenet.runtimes.devices.native.build import FLAGS, include
 
 SIDE, TILE, WIDTH = 512, 64, 64
 TILES = (SIDE // TILE) ** 2
@@ -50,8 +50,8 @@ LIBRARIES = {
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 IMPORT = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = '1'; import numpy, {module}; "
-PEAK = "from onenet.runtimes.memory import peak_bytes; print(peak_bytes())"
-OPEN = "from pathlib import Path; from onenet import command_run; artifact = command_run.open_artifact(Path({path!r}), 1); "
+PEAK = "from onenet.base.host import peak_bytes; print(peak_bytes())"
+OPEN = "from pathlib import Path; from onenet.runtimes.artifact import open_artifact; artifact = open_artifact(Path({path!r}), 1); "  # noqa: E501
 LITERAL = """
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
@@ -159,7 +159,7 @@ def child(code: str) -> int:
 
 
 def run_peak(artifact: Path, scratch: Path) -> int:
-    code = "from onenet.cli import main; main()"
+    code = "from onenet.cli.app import main; main()"
     arguments = ["run", str(artifact), str(scratch / "image.png"), "--threads", "1", "--json"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True)
     document = json.loads(done.stdout)

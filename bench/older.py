@@ -18,9 +18,9 @@ from pathlib import Path
 
 from bench.environments import environment_id
 from bench.networks import hash_of
+from onenet.base.files import publish, temporary_folder
+from onenet.base.host import version_of
 from onenet.errors import ToolError
-from onenet.files import publish, temporary_folder
-from onenet.runtimes.session import version_of
 
 ROWS = ["onenet/", "litert/", "onnxruntime/", "gemm/litert", "gemm/onnxruntime"]
 """Names of what runs in the two runtimes."""

@@ -20,7 +20,7 @@ import typer
 from bench.compare import BASE, Live, find, prepare
 from bench.networks import ROOT
 from bench.rows import Task, convert, environment
-from onenet.files import publish, temporary_folder
+from onenet.base.files import publish, temporary_folder
 
 NETWORKS = ("ed4-w64", "ed4-w64-spatial", "e4-w64-spatial")
 ARTIFACTS = ("tflite-fp32", "tflite-int8", "onnx-fp32", "onnx-int8")

@@ -19,10 +19,10 @@ from typing import Any
 import onenet
 from bench.context import context
 from bench.networks import ROOT
+from onenet.base.quiet import quiet
 from onenet.calibration.samples import default_calibration
-from onenet.quiet import quiet
+from onenet.runtimes.agent.latency import Plan
 from onenet.runtimes.devices import Job, open_device
-from onenet.runtimes.latency import Plan
 
 OUT = ROOT / "docs/benchmarks"
 TURNS = 7

@@ -21,18 +21,19 @@ from numpy.typing import NDArray
 
 import onenet
 from bench.memory import DOCS, context
+from onenet.base.metrics import confusion, label_agreement, mean_iou, sqnr_db
+from onenet.base.quiet import quiet
 from onenet.calibration.bias import correct_biases
 from onenet.calibration.calibrate import Calibration, decide, observe, quantize
 from onenet.calibration.estimators import ESTIMATORS
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8
 from onenet.calibration.record import make_record
 from onenet.calibration.samples import default_calibration, default_evaluation, load_labelled, stream_samples
 from onenet.calibration.scheme import RELU
-from onenet.export.export import float_outputs
+from onenet.exporters.pipeline import float_outputs
 from onenet.lowering.graph import Graph, aten
-from onenet.model import Model, QuantizedModel
-from onenet.quiet import quiet
-from onenet.runtimes.metrics import confusion, label_agreement, mean_iou, sqnr_db
+from onenet.model import Model
 
 SIDE = 256
 NETWORKS: dict[str, dict[str, Any]] = {

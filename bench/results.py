@@ -21,16 +21,17 @@ from typing import Annotated, Any
 import typer
 
 import onenet
+from onenet.base import metrics
+from onenet.base.files import publish, temporary_folder
+from onenet.base.quiet import quiet
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples, default_calibration, default_evaluation
-from onenet.cli import one_line_errors
+from onenet.cli.app import one_line_errors
 from onenet.errors import OneNetError, RequestError
-from onenet.export.export import ExportedArtifact, float_outputs
-from onenet.export.pairs import PRECISIONS, SUFFIXES
-from onenet.files import publish, temporary_folder
-from onenet.model import Model, QuantizedModel
+from onenet.exporters.pairs import PRECISIONS, SUFFIXES
+from onenet.exporters.pipeline import ExportedArtifact, float_outputs
+from onenet.model import Model
 from onenet.models import REGISTRY
-from onenet.quiet import quiet
-from onenet.runtimes import metrics
 from onenet.runtimes.parity import confidence_of, labels_of
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +50,7 @@ DEFINITIONS = """## How to read it
 * **mAP@0.5** is COCO's average precision (101 recalls) at an IoU of 0.5, averaged over the classes, background included. The
   pixels predicted as one class in one image are one detection, scored by their mean probability, and the true pixels of
   that class the one region it can find. The paper does not define its instances, so this number is not comparable with its
-  tables; `onenet.runtimes.metrics.AveragePrecision` has the details.
+  tables; `onenet.base.metrics.AveragePrecision` has the details.
 * **runtime** computed the outputs. An evaluator shows the arithmetic of a Core ML package, not what Apple's compiler makes
   of it.
 """

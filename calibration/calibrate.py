@@ -20,11 +20,13 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+from onenet.base.images import PREPROCESSING
+from onenet.base.tiles import make_grid
 from onenet.calibration.bias import correct_biases, run_with_means, shift_biases
 from onenet.calibration.estimators import ESTIMATORS, Range, int8_error
 from onenet.calibration.histogram import Histogram
-from onenet.calibration.images import PREPROCESSING
 from onenet.calibration.observe import HALVES, Observer, Statistics
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, W8, Recipe
 from onenet.calibration.record import CalibrationRecord, Site, make_record
 from onenet.calibration.samples import Sample, sha256
@@ -32,8 +34,7 @@ from onenet.calibration.scheme import FixedRange, Int8Quantizer, observe_weights
 from onenet.errors import RequestError
 from onenet.lowering import outputs
 from onenet.lowering.graph import DEQUANTIZE, copied
-from onenet.model import Model, QuantizedModel
-from onenet.runtimes.tiles import make_grid
+from onenet.model import Model
 
 CORRECTION_INPUTS = 8
 """Inputs, those with the smallest SHA-256, on which biases are corrected: their activations are held in memory together."""

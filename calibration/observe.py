@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
+from onenet.base.arrays import next_prime
 from onenet.calibration.histogram import Histogram
 from onenet.errors import RequestError
-from onenet.runtimes.golden import next_prime
 
 HALVES = 2
 COUNTED = 1 << 16

@@ -16,9 +16,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from onenet.base.data import read_json
 from onenet.calibration.estimators import ESTIMATORS
 from onenet.errors import RequestError
-from onenet.runtimes.session import LONGEST_JSON, one_line, parse_json
 
 PRECISIONS = ("int8", "w8", "float")
 """Of a layer: int8 weights and activations; int8 weights in float arithmetic; float."""
@@ -98,23 +98,6 @@ class Recipe:
             return cls.from_dict(content)
         except RequestError as error:
             raise RequestError(f"{path}: {error}") from error
-
-
-def read_json(path: Path, what: str) -> Any:
-    """The content of a file that anybody may have written; ``what`` says what it should be.
-
-    Raises:
-        RequestError: it cannot be read, is larger than anything that is read, or is not JSON.
-    """
-    try:
-        if path.exists() and not path.is_file():  # a pipe would block for ever
-            raise RequestError(f"cannot read the {what} {path}: not a regular file")
-        with path.open("rb") as stream:
-            return parse_json(stream.read(LONGEST_JSON + 1))
-    except OSError as error:
-        raise RequestError(f"cannot read the {what} {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RequestError(f"{path} is no {what}: {one_line(error)}") from error
 
 
 def rule_from(data: Any) -> Rule:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.calibration.recipe import Recipe, read_json
+from onenet.base.data import read_json
+from onenet.base.files import publish, temporary_folder
+from onenet.base.text import one_line
+from onenet.calibration.recipe import Recipe
 from onenet.errors import RequestError
-from onenet.files import publish, temporary_folder
-from onenet.runtimes.session import one_line
 
 SCHEMA = 1
 FEW = 32

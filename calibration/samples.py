@@ -19,11 +19,20 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.calibration.images import Floats, ImageError, Pixels, check_request, decode, read_bytes, read_mask, reason, to_input
+from onenet.base.images import (
+    EXTENSIONS,
+    Floats,
+    ImageError,
+    Pixels,
+    check_request,
+    decode,
+    find_images,
+    read_bytes,
+    read_mask,
+    reason,
+    to_input,
+)
 from onenet.errors import RequestError
-
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-"""File names that count as images in a folder, compared without case."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,22 +93,6 @@ class LabelledImages:
 
     samples: Samples
     labels: Pixels
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Image files under ``folder`` and its sub-folders (links to folders are not followed), sorted by relative name.
-
-    Files count by EXTENSIONS; dot names are left out. Raises RequestError when a folder cannot be listed.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise RequestError(f"cannot list the image folder {error.filename}: {reason(error)}") from error
-
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def stream_samples(source: Path, height: int, width: int, limit: int | None = None, channels: int = 3) -> SampleStream:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from onenet.calibration.calibrate import Calibration, decide, output_error
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import Recipe, Rule
 from onenet.calibration.scheme import is_layer, layers_of
 from onenet.errors import CheckError
 from onenet.lowering.graph import Graph
-from onenet.model import QuantizedModel
 
 Measure = Callable[[torch.fx.GraphModule], float]
 """Quality of a quantized program, larger is better; for example its SQNR in dB, or minus the drop of mIoU in points."""

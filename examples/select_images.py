@@ -20,7 +20,7 @@ import numpy as np
 import typer
 from PIL import Image
 
-from onenet.calibration.images import read_image
+from onenet.base.images import read_image
 
 LOOKS = ("fluorescence", "purple on purple", "purple on white", "pink tissue", "gray brightfield")
 CALIBRATION = 32

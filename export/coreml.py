@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from onenet.export.job import Job
-from onenet.quiet import quiet
+from onenet.base.quiet import quiet
+from onenet.exporters.job import Job
 from onenet.spec import TensorSpec
 
 LAYOUT = "NCHW"

@@ -9,9 +9,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from onenet.export.pairs import SUFFIXES
+from onenet.calibration.quantized import QuantizedModel
+from onenet.exporters.pairs import SUFFIXES
 from onenet.lowering import ArrangedModule, arrange
-from onenet.model import Model, QuantizedModel
+from onenet.model import Model
 from onenet.spec import TensorSpec
 
 Target = Literal["tflite", "onnx", "coreml"]

@@ -20,11 +20,14 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Interpreter, Node
 
+from onenet.base.arrays import Array
+from onenet.base.metrics import sqnr_db
+from onenet.base.quiet import quiet
+from onenet.base.text import shape_text
 from onenet.errors import OneNetError, ToolError
-from onenet.export.job import Job
+from onenet.exporters.job import Job
 from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, aten, plain
-from onenet.quiet import quiet
-from onenet.runtimes.artifact import Artifact, open_artifact, to_stored
+from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.layers import (
     TOLERANCES,
     Difference,
@@ -37,9 +40,8 @@ from onenet.runtimes.layers import (
     judge,
     program_layers,
 )
-from onenet.runtimes.metrics import sqnr_db
 from onenet.runtimes.parity import may_saturate, read_golden
-from onenet.runtimes.session import Array, quantise, shape_text
+from onenet.runtimes.tensors import quantize, to_stored
 
 Floats = NDArray[np.float32]
 RELU = (aten.relu.default, aten.relu_.default)
@@ -318,7 +320,7 @@ def open_exact(path: Path) -> Artifact:
 
 
 def artifact_values(artifact: Artifact, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
-    stored = {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in artifact.inputs}
+    stored = {spec.name: quantize(to_stored(feeds[spec.name], spec), spec) for spec in artifact.inputs}
     if artifact.manifest["target"] == "coreml":
         return program_layers(artifact.session, stored)
     look = getattr(artifact.session, "layers", None)

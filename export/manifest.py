@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onenet.calibration.images import PREPROCESSING
-from onenet.export.job import Job, as_list
+from onenet import __version__
+from onenet.base.images import PREPROCESSING
+from onenet.exporters.job import Job, as_list
 from onenet.runtimes import golden
 from onenet.spec import TensorSpec
 
@@ -59,7 +60,7 @@ def make_manifest(
         "calibration": {"id": record.id, "samples": record.samples} if record and record.samples else None,
         "tiling": job.model.tiling.as_dict() if job.model.tiling else None,
         "golden": golden_pair(job, picture),
-        "tools": {name: tool_version(name) for name in ("onenet", *packages)},
+        "tools": {"onenet": __version__, **{name: tool_version(name) for name in packages}},
     }
 
 

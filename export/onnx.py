@@ -14,8 +14,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from onenet.export.job import Job, as_list
-from onenet.quiet import quiet
+from onenet.base.quiet import quiet
+from onenet.exporters.job import Job, as_list
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the exporter's optimiser may load onnxruntime
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from onenet.calibration.samples import LabelledImages, Samples
-from onenet.export.export import ExportedArtifact, artifact_outputs, float_outputs
+from onenet.exporters.pipeline import ExportedArtifact, artifact_outputs, float_outputs
 from onenet.model import Model
 from onenet.runtimes.parity import labels_of
-from onenet.runtimes.report.preview import draw_preview
+from onenet.tasks.preview import draw_preview
 
 
 def preview(

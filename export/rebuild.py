@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import onenet
+from onenet.base.quiet import quiet
 from onenet.calibration.calibrate import quantize_weights
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.record import CalibrationRecord
 from onenet.errors import RequestError
-from onenet.export.job import Job
-from onenet.model import Model, QuantizedModel
+from onenet.exporters.job import Job
+from onenet.model import Model
 from onenet.models import DEFAULT, REGISTRY
 from onenet.models.build import OUTPUTS, Output, is_file_reference
-from onenet.quiet import quiet
 from onenet.runtimes.artifact import manifest_of, read_sidecar, sidecar_of
 from onenet.spec import TensorSpec
 

@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter
 from torch.fx.traceback import preserve_node_meta
 
-from onenet.export.job import Job, Named
-from onenet.export.layers import named_module, named_program
-from onenet.model import QuantizedModel
-from onenet.quiet import quiet
+from onenet.base.quiet import quiet
+from onenet.calibration.quantized import QuantizedModel
+from onenet.exporters.job import Job, Named
+from onenet.exporters.layers import named_module, named_program
 
 LAYOUT = "NHWC"
 PACKAGES = ("torch", "torchao", "litert-torch", "ai-edge-quantizer")

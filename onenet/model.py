@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onenet.spec import ModelSpec, Tiling
+from onenet.base.tiles import Tiling
+from onenet.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from torch.fx import GraphModule
 
-    from onenet.calibration.record import CalibrationRecord
-    from onenet.lowering.rule import RuleResult
+
+@dataclass(frozen=True)
+class RuleResult:
+    """One rule's outcome, as the manifest and ``onenet models show --lowering`` list it."""
+
+    rule: str
+    what: str
+    """The rule's before -> after line."""
+    applied: int
+    declined: dict[str, int] = field(default_factory=dict)
+    """Reason -> number of places."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -47,24 +59,3 @@ class Model:
         import torch
 
         return tuple(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in self.spec.inputs)
-
-
-@dataclass(frozen=True)
-class QuantizedModel:
-    """The deploy form after quantization: the one place where scales are decided.
-
-    ``reference`` has int8 weights folded in and simulates the integer arithmetic in float32; it is what every quantized
-    artifact is compared with. ``open_form`` is the same program with the float weight behind its own quantize operator, the
-    form that the TFLite converter reads.
-    """
-
-    model: Model
-    reference: GraphModule
-    open_form: GraphModule
-    record: CalibrationRecord
-    outputs: tuple[tuple[float, int] | None, ...] = ()
-    """Scale and zero point of each output; None where an output is not quantized (labels, w8)."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self.model.spec

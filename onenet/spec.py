@@ -52,36 +52,6 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
-class Tiling:
-    """How an image of any size runs through a model of fixed size, tile by tile, with the result of the whole image."""
-
-    patch: int = 1
-    """Tiles start at multiples of this, and their sides are multiples of it."""
-    halo: tuple[int | None, int | None] = (0, 0)
-    """Rows and columns at each edge of a tile that depend on the image outside it. None: the whole axis does."""
-    refused: str | None = None
-    """Why there are no exact tiles; the other fields mean nothing then."""
-    image_size: tuple[int, int] | None = None
-    """Height and width of the images that the model was made for, where its input is a tile of them."""
-
-    @property
-    def smallest(self) -> int:
-        """The smallest tile's side along the axes that can be cut."""
-        return max(2 * halo for halo in self.halo if halo is not None) + self.patch
-
-    def as_dict(self) -> dict[str, Any]:
-        if self.refused is not None:
-            return {"refused": self.refused}
-        fields: dict[str, Any] = {"patch": self.patch, "halo": list(self.halo)}
-        return fields if self.image_size is None else {**fields, "image_size": list(self.image_size)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Tiling:
-        pairs = {key: tuple(data[key]) for key in ("halo", "image_size") if data.get(key) is not None}
-        return cls(**{**data, **pairs})
-
-
-@dataclass(frozen=True)
 class ClassSpec:
     """One class of a segmentation: its name and display colour (``#rrggbb``)."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onenet.runtimes.session import Session
 
 RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime", ".mlpackage": "coreml", ".null": "null"}
-"""Suffix -> file of this folder. Each has ``load(path, threads, exact_int8)`` and ``read_manifest(path)``."""
+"""Suffix -> file of ``backends``. Each has ``load(path, threads, exact_int8)`` and ``read_manifest(path)``."""
 
 
 def open_session(path: Path, threads: int | None = None, *, exact_int8: bool = False) -> Session:
@@ -54,4 +54,4 @@ def runtime_of(path: Path) -> ModuleType:
         raise RequestError(f"artifact {path} does not exist")
     if not (path.is_file() or path.is_dir()):  # a pipe would block for ever
         raise RequestError(f"artifact {path} is not a regular file")
-    return importlib.import_module(f"onenet.runtimes.{RUNTIMES[path.suffix]}")
+    return importlib.import_module(f"onenet.runtimes.backends.{RUNTIMES[path.suffix]}")

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from onenet.base.data import LONGEST_JSON, is_whole, parse_json
+from onenet.base.text import one_line
+from onenet.base.tiles import Tiling
 from onenet.errors import CheckError
 from onenet.runtimes import open_session, read_manifest
-from onenet.runtimes.session import LONGEST_JSON, Session, dequantise, is_whole, one_line, parse_json, quantise, read_spec
-from onenet.spec import TensorSpec, Tiling
+from onenet.runtimes.session import Session
+from onenet.runtimes.tensors import dequantize, quantize, read_spec, to_canonical, to_stored
 
 SCHEMA = 1
 """The manifest schema this version reads."""
@@ -30,21 +32,19 @@ class Artifact:
         self.path, self.manifest, self.session = path, manifest, session
         self.inputs, self.outputs = (tuple(map(read_spec, manifest[kind])) for kind in ("inputs", "outputs"))
 
+    @property
+    def tiling(self) -> Tiling | None:
+        """What the manifest says of tiles; None where it says nothing."""
+        found = self.manifest.get("tiling")
+        return Tiling.from_dict(found) if found else None
+
     def stored(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Canonical inputs as the file takes them, in its order."""
-        return {spec.name: quantise(to_stored(feeds[spec.name], spec), spec) for spec in self.inputs}
+        return {spec.name: quantize(to_stored(feeds[spec.name], spec), spec) for spec in self.inputs}
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         results = self.session.run(self.stored(feeds))
-        return {spec.name: to_canonical(dequantise(results[spec.name], spec), spec) for spec in self.outputs}
-
-
-def to_stored(value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    return np.ascontiguousarray(value.transpose(0, 2, 3, 1)) if spec.layout == "NHWC" else value
-
-
-def to_canonical(value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if spec.layout == "NHWC" else value
+        return {spec.name: to_canonical(dequantize(results[spec.name], spec), spec) for spec in self.outputs}
 
 
 def open_artifact(path: Path, threads: int | None = None, *, exact_int8: bool = False) -> Artifact:

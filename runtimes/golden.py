@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.runtimes.session import STORED, is_real, is_whole
+from onenet.base.arrays import next_prime
+from onenet.base.data import is_real, is_whole
+from onenet.runtimes.tensors import STORED
 from onenet.spec import TensorSpec
 
 Array = NDArray[Any]
@@ -109,12 +111,6 @@ def sample_like(entry: dict[str, Any], value: Array, channels: bool) -> Array:
 def as_pixels(value: Array, channels: bool) -> Array:
     """(N, C, ...) -> (N * ..., C); without a class axis (values, 1)."""
     return np.moveaxis(value, 1, -1).reshape(-1, value.shape[1]) if channels else value.reshape(-1, 1)
-
-
-def next_prime(n: int) -> int:
-    while any(n % k == 0 for k in range(2, int(n**0.5) + 1)):
-        n += 1
-    return n
 
 
 def encode(array: Array) -> str:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from onenet import errors
+from onenet.base.files import size_of
+from onenet.base.text import one_line
 from onenet.errors import OneNetError, ToolError
-from onenet.files import size_of
 from onenet.runtimes.artifact import sidecar_of
 from onenet.runtimes.parity import Check, Verification, verify_here
-from onenet.runtimes.session import one_line
 
 MEMORY = 2 << 30
 """Bytes of address space, beside ``COPIES`` of the file. Python with onnxruntime and a small network takes 0.3 GB."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.runtimes.metrics import sqnr_db
+from onenet.base.metrics import sqnr_db
 
 Array = NDArray[Any]
 

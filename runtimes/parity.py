@@ -5,7 +5,6 @@ Every tolerance of the project is in ``TOLERANCES``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onenet.base import metrics
+from onenet.base.arrays import paired
+from onenet.base.files import sha256_of
+from onenet.base.text import one_line
 from onenet.errors import CheckError
-from onenet.files import sha256_of
-from onenet.runtimes import golden, metrics, runtime_of
+from onenet.runtimes import golden
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar, sidecar_of
-from onenet.runtimes.session import EVALUATOR, one_line, paired
+from onenet.runtimes.session import EVALUATOR
 from onenet.spec import TensorSpec
 
 Array = NDArray[Any]
@@ -84,28 +86,6 @@ class Verification:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "passed": self.passed}
-
-
-def verify(path: Path | str, threads: int | None = None) -> Verification:
-    """Check an artifact alone: its bytes, names, shapes and golden pair. Needs its runtime, not torch.
-
-    A file that is not the one which the manifest beside it describes is not opened. A file with no manifest beside it is
-    opened in a process of its own, so that a damaged one cannot take this process with it.
-
-    Raises:
-        RequestError: no such artifact, or not a format that onenet writes.
-        CheckError: it carries no manifest to check it against.
-        ToolError: the runtime is missing, cannot load it, or does not survive it.
-    """
-    from onenet.runtimes import isolated
-
-    path = Path(path)
-    runtime_of(path)
-    check = check_bytes(path)
-    if check.passed is False:
-        beside = read_sidecar(path) or {}
-        return Verification(path.name, str(beside.get("target")), str(beside.get("precision")), NOT_OPENED, (check,))
-    return verify_here(path, threads) if check.passed else isolated.verify(path, threads)
 
 
 def verify_here(path: Path, threads: int | None = None) -> Verification:
@@ -258,7 +238,7 @@ def compare(spec: TensorSpec, tolerance: Tolerance, reference: Array, found: Arr
 
 def may_saturate(artifact: Artifact) -> bool:
     """An int8 ONNX artifact on an x86 CPU whose int8 kernels add in 16 bits (no VNNI)."""
-    from onenet.runtimes.onnxruntime import has_vnni
+    from onenet.base.host import has_vnni
 
     manifest = artifact.manifest
     return bool(manifest["target"] == "onnx" and manifest["precision"] == "int8" and has_vnni() is False)
@@ -307,16 +287,6 @@ def confidence_of(value: Array, role: str) -> Array | None:
     if role == "labels":
         return None
     return metrics.confidence_of(value) if role == "logits" else value.max(1)
-
-
-def run_all(run: Callable[[Array], Array], images: Array, batch: int) -> Array:
-    """Run images (N, C, H, W) through a network of fixed batch size; the last batch is filled up with its last image."""
-    results = []
-    for start in range(0, len(images), batch):
-        part = images[start : start + batch]
-        filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), 0)]) if len(part) < batch else part
-        results.append(run(filled)[: len(part)])
-    return np.concatenate(results)
 
 
 def quality(role: str, reference: Array, found: Array, truth: Array | None, classes: int) -> Quality:

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onenet.calibration.images import to_input
+from onenet.base.arrays import run_all
+from onenet.base.drawing import rgb
+from onenet.base.files import publish, temporary_folder
+from onenet.base.images import to_input
+from onenet.base.text import shape_text
+from onenet.base.tiles import Grid, make_grid
 from onenet.errors import RequestError
-from onenet.files import publish, temporary_folder
 from onenet.runtimes.artifact import Artifact
-from onenet.runtimes.parity import labels_of, run_all
-from onenet.runtimes.report.preview import rgb
-from onenet.runtimes.session import shape_text
-from onenet.runtimes.tiles import Grid, make_grid, tiling_of
+from onenet.runtimes.parity import labels_of
 
 Pixels = NDArray[np.uint8]
 Fit = Literal["auto", "tile", "resize"]
@@ -55,7 +56,7 @@ def make_plan(artifact: Artifact, size: tuple[int, int], fit: Fit = "auto") -> P
     if fit not in FITS:
         raise RequestError(f"fit {fit!r} is not known; supported: {', '.join(FITS)}")
     _, _, height, width = artifact.inputs[0].canonical().shape
-    tiling, reason = tiling_of(artifact), None
+    tiling, reason = artifact.tiling, None
     if fit != "resize":
         try:
             return Plan(make_grid(size, (height, width), tiling))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import onenet
-from onenet.quiet import quiet
+from onenet.base.quiet import quiet
 from tests.conftest import awkward_onenet
 
 OPTIONS = "--random-weights --width 4 --no-spatial --input-size 32 48 --target tflite --int8 --calibration-samples 2 --json"
@@ -24,7 +24,7 @@ def test_build_lower_calibrate_export_verify(tmp_path: Path, images: np.ndarray)
 
 
 def test_the_command(tmp_path: Path) -> None:
-    code = "from onenet.cli import export_main; export_main()"
+    code = "from onenet.cli.app import export_main; export_main()"
     command = [sys.executable, "-c", code, *OPTIONS.split(), "--out", str(tmp_path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     (artifact,) = json.loads(done.stdout)

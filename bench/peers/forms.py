@@ -39,14 +39,17 @@ def changed(module: str, **values: Any) -> Callable[[], None]:
 FORMS: dict[str, tuple[str, Callable[[], None]]] = {
     CHOSEN: ("as exported", do_nothing),
     "native-pixels": ("pixel shuffle and unshuffle left to the converter", native_pixels),
-    "one-channel": ("spatial convolution of one channel", changed("onenet.lowering.spatial_conv", rewrite=do_nothing)),
-    "blocks-8": ("spatial convolution in blocks of 8", changed("onenet.lowering.spatial_conv", BLOCK=8)),
-    "blocks-32": ("spatial convolution in blocks of 32", changed("onenet.lowering.spatial_conv", BLOCK=32)),
-    "signed": ("signed activations", changed("onenet.export.onnx", with_uint8_inside=do_nothing)),
-    "chain": ("the linear convolutions at the end one by one", changed("onenet.lowering.linear_chain", rewrite=do_nothing)),
-    "direct": ("3×3 convolutions computed directly", changed("onenet.lowering.winograd", rewrite=do_nothing)),
-    "winograd-80": ("Winograd's method from 80 on, 256 to 128 channels", changed("onenet.lowering.winograd", WORTH=80)),
-    "winograd-0": ("Winograd's method everywhere", changed("onenet.lowering.winograd", WORTH=0)),
+    "one-channel": ("spatial convolution of one channel", changed("onenet.lowering.rules.spatial_conv", rewrite=do_nothing)),
+    "blocks-8": ("spatial convolution in blocks of 8", changed("onenet.lowering.rules.spatial_conv", BLOCK=8)),
+    "blocks-32": ("spatial convolution in blocks of 32", changed("onenet.lowering.rules.spatial_conv", BLOCK=32)),
+    "signed": ("signed activations", changed("onenet.exporters.onnx", with_uint8_inside=do_nothing)),
+    "chain": (
+        "the linear convolutions at the end one by one",
+        changed("onenet.lowering.rules.linear_chain", rewrite=do_nothing),
+    ),
+    "direct": ("3×3 convolutions computed directly", changed("onenet.lowering.rules.winograd", rewrite=do_nothing)),
+    "winograd-80": ("Winograd's method from 80 on, 256 to 128 channels", changed("onenet.lowering.rules.winograd", WORTH=80)),
+    "winograd-0": ("Winograd's method everywhere", changed("onenet.lowering.rules.winograd", WORTH=0)),
 }
 ARTIFACTS = [f"{target}-{precision}" for target, precision in itertools.product(("tflite", "onnx"), ("fp32", "int8"))]
 ONLY = {"signed": ("onnx-int8",), **dict.fromkeys(("direct", "winograd-80", "winograd-0"), ("tflite-fp32", "onnx-fp32"))}

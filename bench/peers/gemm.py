@@ -69,7 +69,7 @@ def onnx_product(shape: tuple[int, int, int], precision: str, threads: int, out:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from onenet.runtimes.onnxruntime import import_onnxruntime
+    from onenet.runtimes.backends.onnxruntime import import_onnxruntime
 
     del out
     rows, inner, columns = shape

@@ -28,13 +28,13 @@ def convert(network: Path, row: Row, out: Path) -> dict[str, Any]:
     litert_torch.convert(load_literal(network), (torch.from_numpy(data["image"]),)).export(str(float_file))
     if row.precision == "fp32":
         return {"files": [FILE], "settings": "default"}
-    quantize(float_file, data["calibration"][:SAMPLES], out / FILE)
+    quantize_file(float_file, data["calibration"][:SAMPLES], out / FILE)
     float_file.unlink()
     settings = f"static_wi8_ai8, calibrated on {SAMPLES} images (its calibration runs reference kernels)"
     return {"files": [FILE], "settings": settings}
 
 
-def quantize(source: Path, images: Any, target: Path) -> None:
+def quantize_file(source: Path, images: Any, target: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
 
@@ -58,15 +58,15 @@ def load(out: Path, row: Row, threads: int) -> Loaded:
         interpreter.invoke()
         return interpreter.get_tensor(result["index"])
 
-    return Loaded(run, lambda image: quantise(image, *source["quantization"]), lambda y: dequantise(y, *result["quantization"]))
+    return Loaded(run, lambda image: quantize(image, *source["quantization"]), lambda y: dequantize(y, *result["quantization"]))
 
 
-def quantise(image: Any, scale: float, zero_point: int) -> Any:
+def quantize(image: Any, scale: float, zero_point: int) -> Any:
     """The quantizer makes int8 inputs and outputs; a scale of 0 marks a float one."""
     import numpy as np
 
     return np.clip(np.rint(image / scale) + zero_point, -128, 127).astype(np.int8) if scale else image
 
 
-def dequantise(stored: Any, scale: float, zero_point: int) -> Any:
+def dequantize(stored: Any, scale: float, zero_point: int) -> Any:
     return (stored.astype("float32") - zero_point) * scale if scale else stored

@@ -38,8 +38,8 @@ def convert(network: Path, row: Row, out: Path) -> dict[str, Any]:
 
 
 def load(out: Path, row: Row, threads: int) -> Loaded:
-    from onenet.runtimes.artifact import open_artifact, to_canonical, to_stored
-    from onenet.runtimes.session import dequantise, quantise
+    from onenet.runtimes.artifact import open_artifact
+    from onenet.runtimes.tensors import dequantize, quantize, to_canonical, to_stored
 
     del row
     (path,) = [each for each in out.iterdir() if each.suffix in (".tflite", ".onnx")]
@@ -47,6 +47,6 @@ def load(out: Path, row: Row, threads: int) -> Loaded:
     (source,), (result,) = artifact.inputs, artifact.outputs
     return Loaded(
         artifact.session.run,
-        lambda image: {source.name: quantise(to_stored(image, source), source)},
-        lambda results: to_canonical(dequantise(results[result.name], result), result),
+        lambda image: {source.name: quantize(to_stored(image, source), source)},
+        lambda results: to_canonical(dequantize(results[result.name], result), result),
     )

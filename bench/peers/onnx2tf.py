@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.networks import load_data, load_literal
 from bench.peers import TORCH, Loaded, Row
-from bench.peers.litert import dequantise, quantise
+from bench.peers.litert import dequantize, quantize
 
 REQUIREMENTS = (TORCH, "onnx2tf==1.29.24", "onnxscript==0.7.2", "ai-edge-litert==2.1.0")
 ROWS = (Row("fp32", "onnx2tf", "fp32"), Row("int8", "onnx2tf -oiqt", "int8"))
@@ -67,8 +67,8 @@ def load(out: Path, row: Row, threads: int) -> Loaded:
 
     return Loaded(
         run,
-        lambda image: quantise(np.ascontiguousarray(image.transpose(0, 2, 3, 1)), *source["quantization"]),
-        lambda stored: to_nchw(dequantise(stored, *result["quantization"]), source["shape"][1:3]),
+        lambda image: quantize(np.ascontiguousarray(image.transpose(0, 2, 3, 1)), *source["quantization"]),
+        lambda stored: to_nchw(dequantize(stored, *result["quantization"]), source["shape"][1:3]),
     )
 
 

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from onenet.errors import CheckError, RequestError
-from onenet.lowering import (
+from onenet.lowering.graph import DEQUANTIZE_CHANNELS, QUANTIZE, Graph, aten, channel_affine, plain
+from onenet.lowering.rule import Report
+from onenet.lowering.rules import (
     batch_norm,
     channelwise_conv,
     concat_order,
@@ -39,10 +41,8 @@ from onenet.lowering import (
     transposed_conv,
     winograd,
 )
-from onenet.lowering.graph import DEQUANTIZE_CHANNELS, QUANTIZE, Graph, aten, channel_affine, plain
-from onenet.lowering.rule import Report, RuleResult
-from onenet.model import Lowering, Model
-from onenet.tiling import derive
+from onenet.lowering.tiling import derive
+from onenet.model import Lowering, Model, RuleResult
 
 __all__ = ["RULES", "TARGET_RULES", "TOLERANCE", "LoweredModule", "RuleResult", "arrange", "lower", "lower_module"]
 

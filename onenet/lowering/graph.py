@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
+from onenet.base.text import first_line
 from onenet.errors import RequestError
-from onenet.models.checkpoint import first_line
 
 aten = torch.ops.aten
 quantized = torch.ops.quantized_decomposed

@@ -7,8 +7,6 @@ A rule is a module of this package: its docstring's first line is ``before -> af
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 
 class Report:
@@ -23,18 +21,3 @@ class Report:
 
     def decline(self, reason: str) -> None:
         self.declined[reason] += 1
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """One rule's outcome, as the manifest and ``onenet models show --lowering`` list it."""
-
-    rule: str
-    what: str
-    """The rule's before -> after line."""
-    applied: int
-    declined: dict[str, int] = field(default_factory=dict)
-    """Reason -> number of places."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)

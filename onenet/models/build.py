@@ -17,10 +17,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models import DEFAULT, REGISTRY, Entry, find
-from onenet.models.checkpoint import first_line, load_into, read_state, state_sha256
+from onenet.models.checkpoint import load_into, read_state, state_sha256
 from onenet.spec import ClassSpec, ModelSpec, TensorSpec, numbered_classes
 
 Output = Literal["logits", "probabilities", "labels"]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from onenet.base.text import first_line
 from onenet.errors import RequestError
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
@@ -89,8 +90,3 @@ def state_sha256(module: nn.Module) -> str:
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def first_line(error: BaseException) -> str:
-    """The first non-empty line of an exception's text, or its type."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

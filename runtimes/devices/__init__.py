@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from onenet.errors import RequestError
-from onenet.runtimes.latency import Plan
+from onenet.runtimes.agent.latency import Plan
 
 KINDS = {
     "local": "this machine",

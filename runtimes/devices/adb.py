@@ -15,14 +15,16 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from onenet.base.data import parse_json
+from onenet.base.files import sha256_of
+from onenet.base.text import one_line
 from onenet.errors import RequestError, ToolError
-from onenet.files import sha256_of
-from onenet.runtimes import machine, native, outside
-from onenet.runtimes.devices import Examination, Finding, Job, android
+from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent import machine
+from onenet.runtimes.devices import Examination, Finding, Job, android, native
 from onenet.runtimes.devices.bridge import COMMAND_SECONDS, FOLDER, Answer, Bridge
-from onenet.runtimes.document import Round, Sustained
+from onenet.runtimes.devices.document import Round, Sustained
 from onenet.runtimes.isolated import cause
-from onenet.runtimes.session import one_line, parse_json
 
 RUNTIMES = {
     ".tflite": {"ai-edge-litert": "litert", "benchmark_model": "benchmark_model"},
@@ -127,7 +129,7 @@ class Phone:
 
     def set_up(self, say: Callable[[str], None]) -> None:
         """Build the runner where it is not built yet, and push it."""
-        from onenet.runtimes.native.build import build
+        from onenet.runtimes.devices.native.build import build
 
         build(native.default_folder(), say)
         self.bridge.connect()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onenet.errors import ToolError
-from onenet.runtimes.machine import ARM_CORES, FEATURES, emulated_on, number, pairs
+from onenet.runtimes.agent.machine import ARM_CORES, FEATURES, emulated_on, number, pairs
 
 Sections = Mapping[str, str]
 

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from onenet.base.files import sha256_of
+from onenet.base.process import Done, converse
+from onenet.base.text import one_line
 from onenet.errors import RequestError, ToolError
-from onenet.files import sha256_of
-from onenet.runtimes.devices.process import Done, converse
-from onenet.runtimes.session import one_line
 
 FOLDER = "/data/local/tmp/onenet"
 """Everything on the phone lies in it, in files named by us or by their SHA-256."""

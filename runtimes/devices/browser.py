@@ -15,15 +15,18 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from pydantic import Field, ValidationError
 
+from onenet.base.host import all_cores
+from onenet.base.text import one_line
 from onenet.errors import RequestError, ToolError
-from onenet.runtimes import latency, machine, outside
-from onenet.runtimes.agent import watching
+from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent import latency, machine
+from onenet.runtimes.agent.program import watching
 from onenet.runtimes.artifact import manifest_of
 from onenet.runtimes.devices import Examination, Finding, Job
 from onenet.runtimes.devices import browser_host as host
 from onenet.runtimes.devices import browser_packages as packages
-from onenet.runtimes.document import Milliseconds, Minute, Record, Round, problem
-from onenet.runtimes.session import all_cores, one_line, read_spec
+from onenet.runtimes.devices.document import Milliseconds, Minute, Record, Round, problem
+from onenet.runtimes.tensors import read_spec
 from onenet.spec import TensorSpec
 
 PAGE = Path(__file__).with_name("page")

@@ -17,9 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from onenet.base import process as programs
+from onenet.base.data import parse_json
+from onenet.base.text import one_line
 from onenet.errors import ToolError
-from onenet.runtimes.devices import process as programs
-from onenet.runtimes.session import one_line, parse_json
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 """Of programs that are tried, in this order."""

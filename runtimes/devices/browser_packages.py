@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from onenet.base.files import publish, temporary_folder
+from onenet.base.process import converse
+from onenet.base.text import one_line
 from onenet.errors import ToolError
-from onenet.files import publish, temporary_folder
-from onenet.runtimes.devices.process import converse
-from onenet.runtimes.session import one_line
 
 SECONDS = 600.0
 """npm may take so long."""

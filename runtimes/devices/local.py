@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from onenet.base.files import sha256_of
+from onenet.base.process import ask
 from onenet.errors import RequestError
-from onenet.files import sha256_of
 from onenet.runtimes.devices import Examination, Job, described
-from onenet.runtimes.devices.process import ask
-from onenet.runtimes.pack import pack
+from onenet.runtimes.devices.pack import pack
 
 
 class Local:
@@ -37,14 +37,16 @@ class Local:
         return self.ask({**request, "sha256": sha256_of(job.artifact)}, job.plan.deadline() + 10)
 
     def examine(self) -> Examination:
-        return described(self.ask({"do": "describe"}, 120), 'pip install "onenet[runtime]"')
+        return described(self.ask({"do": "describe"}, 120), 'pip install "onenet-export[runtime]"')
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         return ask([sys.executable, str(self.agent), "serve"], request, what="the agent on this machine", seconds=seconds)
 
     def set_up(self, say: Callable[[str], None]) -> None:
         del say
-        raise RequestError('nothing is set up on this machine by onenet; pip install "onenet[runtime]" brings the interpreters')
+        raise RequestError(
+            'nothing is set up on this machine by onenet; pip install "onenet-export[runtime]" brings the interpreters'
+        )
 
     def clean(self) -> None:
         """Nothing stays here."""

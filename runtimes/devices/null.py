@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from onenet.errors import ToolError
-from onenet.runtimes import outside
+from onenet.runtimes.agent import content as outside
 from onenet.runtimes.artifact import manifest_of
 from onenet.runtimes.devices import Examination, Job
 

@@ -24,13 +24,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from onenet.base.files import sha256_of
+from onenet.base.process import converse, parse_answer
+from onenet.base.text import one_line
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.files import sha256_of
 from onenet.runtimes.devices import Examination, Finding, Job, described
-from onenet.runtimes.devices.process import converse, parse_answer
-from onenet.runtimes.document import Record, Text, problem
-from onenet.runtimes.pack import pack
-from onenet.runtimes.session import one_line
+from onenet.runtimes.devices.document import Record, Text, problem
+from onenet.runtimes.devices.pack import pack
 
 CLIENT = "ONENET_SSH"
 REMOTE = Path(__file__).with_name("ssh_remote.py")

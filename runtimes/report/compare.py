@@ -23,9 +23,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from onenet.base.host import require
 from onenet.errors import RequestError
-from onenet.runtimes.report.documents import Documents, Failure, Line
-from onenet.runtimes.session import require
+from onenet.runtimes.measure.documents import Documents, Failure, Line
 
 LEAST_ROUNDS, LEAST_SAMPLES = 3, 10
 """Of a row, and of each of its rounds: fewer decide nothing."""

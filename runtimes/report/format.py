@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from onenet.runtimes.session import one_line
+from onenet.base.text import one_line
 
 UNKNOWN = "–"
 TARGETS = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}

@@ -14,16 +14,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from onenet.runtimes.document import Measurement, OperatorTime, State
+from onenet.base.host import require
+from onenet.runtimes.devices.document import Measurement, OperatorTime, State
 from onenet.runtimes.layers import Difference, Layer, Profile, side_by_side
+from onenet.runtimes.measure.budget import Gate
+from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report import charts, summary
-from onenet.runtimes.report.budget import Gate
 from onenet.runtimes.report.charts import Curve, Point
-from onenet.runtimes.report.documents import Documents, Line
 from onenet.runtimes.report.extras import Extras, LayerProfile, Picture, embed
 from onenet.runtimes.report.format import FILTERS, TARGETS
 from onenet.runtimes.report.summary import EQUAL_DB, QUALITIES
-from onenet.runtimes.session import require
 
 LARGEST = 1_990_000
 """Bytes of a page; pictures are made smaller until it is met."""

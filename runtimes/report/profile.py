@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onenet.base.drawing import DIFFERS, ENTRY, GAP, GREY, INK, MARGIN, SWATCH, Page, font, text_width
+from onenet.base.files import publish, temporary_folder
 from onenet.errors import RequestError
-from onenet.files import publish, temporary_folder
 from onenet.runtimes.layers import Profile, Row, side_by_side
-from onenet.runtimes.report.preview import DIFFERS, ENTRY, GAP, GREY, INK, MARGIN, SWATCH, Page, font, text_width
 
 WIDTH, PLOT = 1376, 360
 """Pixels; as wide as a preview, which a README shows at about 1000."""

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from onenet.runtimes.measure.budget import Gate
+from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report import summary
-from onenet.runtimes.report.budget import Gate
-from onenet.runtimes.report.documents import Documents, Line
 from onenet.runtimes.report.format import digits, figure, percent
 from onenet.runtimes.report.summary import QUALITIES
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from onenet.errors import ToolError
-from onenet.runtimes.native import debian
+from onenet.runtimes.devices.native import debian
 
 ENTER = Path(__file__).with_name("emu-enter")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onenet-lab"

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.runtimes import document, native, open_session, outside
-from onenet.runtimes.devices import Job, adb, android, bridge, open_device
-from onenet.runtimes.latency import Plan
+from onenet.runtimes import open_session
+from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent.latency import Plan
+from onenet.runtimes.devices import Job, adb, android, bridge, document, native, open_device
 from tests.device import tiny
 from tests.device.adbd import Faults, Phone, fake_phone, until
 from tests.device.phone import DROID, private_adb

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from onenet.cli import app
-from onenet.runtimes.report.documents import load
+from onenet.cli.app import app
+from onenet.runtimes.measure.documents import load
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before ray is imported: it reports its use otherwise
 ray = pytest.importorskip("ray", reason="ray is not installed here")

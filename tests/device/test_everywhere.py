@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from onenet.cli import app
-from onenet.runtimes import native
-from onenet.runtimes.devices import ssh
-from onenet.runtimes.native.build import build
-from onenet.runtimes.report.documents import load
+from onenet.cli.app import app
+from onenet.runtimes.devices import native, ssh
+from onenet.runtimes.devices.native.build import build
+from onenet.runtimes.measure.documents import load
 from tests.device import lab, phone, test_browser, test_ssh, tiny
 from tests.device.pi import Pi, emulated_pi
 

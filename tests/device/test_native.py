@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from onenet.base.quiet import quiet
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.quiet import quiet
-from onenet.runtimes import document, native, outside
-from onenet.runtimes.devices import Job, adb, open_device
-from onenet.runtimes.latency import MOST_SAMPLES, Plan
-from onenet.runtimes.native import build
+from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent.latency import MOST_SAMPLES, Plan
+from onenet.runtimes.devices import Job, adb, document, native, open_device
+from onenet.runtimes.devices.native import build
 from tests.device import lab, phone, tiny
 from tests.device.adbd import until
 

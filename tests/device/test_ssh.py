@@ -23,14 +23,14 @@ from typing import Any
 import pytest
 
 import onenet
+from onenet.base.quiet import quiet
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import default_calibration, load_samples
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.model import Model, QuantizedModel
-from onenet.quiet import quiet
-from onenet.runtimes import document
-from onenet.runtimes.devices import Examination, Job, open_device
+from onenet.model import Model
+from onenet.runtimes.agent.latency import Plan
+from onenet.runtimes.devices import Examination, Job, document, open_device
 from onenet.runtimes.devices.ssh import Found, Ssh, packages_for, remote_name
-from onenet.runtimes.latency import Plan
 from tests.device import pi as lab
 from tests.device.pi import Pi, wait_until
 from tests.null_artifact import write_null

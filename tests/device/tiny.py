@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 import onenet
-from onenet.model import Model, QuantizedModel
-from onenet.quiet import quiet
+from onenet.base.quiet import quiet
+from onenet.calibration.quantized import QuantizedModel
+from onenet.model import Model
 from tests.conftest import awkward_onenet, smooth_images
 
 SIDE = 32

@@ -14,6 +14,8 @@ from filelock import FileLock  # which torch needs as well
 from torch import nn
 
 import onenet
+from onenet.base.quiet import quiet
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import (
     LabelledImages,
     Samples,
@@ -22,12 +24,11 @@ from onenet.calibration.samples import (
     load_labelled,
     load_samples,
 )
-from onenet.export.export import ExportedArtifact
-from onenet.model import Model, QuantizedModel
+from onenet.exporters.pipeline import ExportedArtifact
+from onenet.model import Model
 from onenet.models import REGISTRY
 from onenet.models.build import Output, build
 from onenet.models.onenet import OneNet
-from onenet.quiet import quiet
 from onenet.spec import ModelSpec, TensorSpec, numbered_classes
 from tests.conftest import awkward_onenet, smooth_images
 

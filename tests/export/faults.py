@@ -15,8 +15,8 @@ import onnx
 from ai_edge_litert import schema_py_generated as schema
 from onnx import numpy_helper
 
-from onenet.export import tflite
-from onenet.runtimes.coreml import MODEL, ROOT, main_blocks, read_model
+from onenet.exporters import tflite
+from onenet.runtimes.backends.coreml.package import MODEL, ROOT, main_blocks, read_model
 
 Edit = Callable[[np.ndarray], np.ndarray]
 Layer = tuple[str, ...]

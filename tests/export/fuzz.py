@@ -24,16 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from onenet.calibration.images import read_image, read_mask, to_input
+from onenet.base.host import peak_bytes
+from onenet.base.images import read_image, read_mask, to_input
 from onenet.calibration.record import CalibrationRecord
 from onenet.calibration.samples import load_samples
 from onenet.errors import OneNetError
 from onenet.runtimes import isolated
 from onenet.runtimes.artifact import open_artifact, sidecar_of
-from onenet.runtimes.coreml import MODEL
-from onenet.runtimes.memory import peak_bytes
-from onenet.runtimes.parity import Verification, verify, verify_here
+from onenet.runtimes.backends.coreml.package import MODEL
+from onenet.runtimes.parity import Verification, verify_here
 from onenet.runtimes.segment import check_segments, make_plan
+from onenet.runtimes.verify import verify
 
 Random = np.random.Generator
 SEED = 20241121

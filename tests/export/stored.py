@@ -13,11 +13,11 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.scheme import RELU, WEIGHTED
-from onenet.export import tflite
-from onenet.model import QuantizedModel
-from onenet.runtimes.coreml import CoreMLPackage, main_blocks
-from onenet.runtimes.mil import constant, enum_name
+from onenet.exporters import tflite
+from onenet.runtimes.backends.coreml.mil import constant, enum_name
+from onenet.runtimes.backends.coreml.package import CoreMLPackage, main_blocks
 
 Array = NDArray[Any]
 Pair = tuple[np.float32, int]

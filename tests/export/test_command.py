@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from onenet.export.pairs import SUFFIXES
-from onenet.files import sha256_of
+from onenet.base.files import sha256_of
+from onenet.exporters.pairs import SUFFIXES
 from tests.conftest import HEED_CTRL_C
 
 NET = """
@@ -24,7 +24,7 @@ def make():
     first, second = nn.Conv2d(3, 48, 3, padding=1), nn.Conv2d(48, 48, 3, padding=1)
     return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Conv2d(48, 2, 1))
 """
-COMMAND = [sys.executable, "-c", HEED_CTRL_C + "from onenet.cli import export_main; export_main()"]
+COMMAND = [sys.executable, "-c", HEED_CTRL_C + "from onenet.cli.app import export_main; export_main()"]
 
 
 @pytest.fixture

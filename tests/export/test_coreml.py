@@ -19,13 +19,14 @@ import pytest
 from numpy.typing import NDArray
 
 import onenet
-from onenet import console
+from onenet.base.metrics import sqnr_db
+from onenet.base.quiet import quiet
+from onenet.cli import console
 from onenet.errors import CheckError, OneNetError, ToolError
-from onenet.quiet import quiet
-from onenet.runtimes import coreml, open_session
-from onenet.runtimes.coreml import CoreMLPackage
-from onenet.runtimes.metrics import sqnr_db
-from onenet.runtimes.mil_operators import OPERATORS
+from onenet.runtimes import open_session
+from onenet.runtimes.backends.coreml import package as coreml
+from onenet.runtimes.backends.coreml.mil_operators import OPERATORS
+from onenet.runtimes.backends.coreml.package import CoreMLPackage
 from tests.export.conftest import Artifacts, images_of, quantized_of
 
 with quiet():
@@ -493,7 +494,7 @@ def test_without_torch_the_reason_is_given(whole: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "torch", None)
     session = open_session(whole)
     assert not session.runs_here
-    assert session.runtime["kernels"] == 'the evaluator needs torch; pip install "onenet[export]"'
+    assert session.runtime["kernels"] == 'the evaluator needs torch; pip install "onenet-export[export]"'
 
 
 # ---- how it runs --------------------------------------------------------------------------------------------------
@@ -559,7 +560,8 @@ def test_verify_checks_the_values_and_says_by_what(artifacts: Artifacts) -> None
 
 def test_neither_coremltools_nor_a_second_protobuf_is_imported(artifacts: Artifacts) -> None:
     code = (
-        "import sys; import numpy as np; from pathlib import Path; from onenet.runtimes.coreml import CoreMLPackage;"
+        "import sys; import numpy as np; from pathlib import Path;"
+        "from onenet.runtimes.backends.coreml.package import CoreMLPackage;"
         "package = CoreMLPackage(Path(sys.argv[1]), native=False); assert 'torch' not in sys.modules;"
         "spec = package.inputs[0]; package.evaluate({spec.name: np.zeros(spec.shape, np.float32)});"
         "assert 'coremltools' not in sys.modules"

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from onenet.base.files import sha256_of
 from onenet.calibration.samples import default_calibration
-from onenet.files import sha256_of
 from onenet.runtimes.artifact import manifest_of
 
 EXPORT = """
 from pathlib import Path
 import sys
 import onenet
-from onenet.quiet import quiet
+from onenet.base.quiet import quiet
 
 with quiet():
     model = onenet.lower(onenet.build("onenet-ed4", random_weights=True, width=4, spatial=False, input_size=(32, 48)))

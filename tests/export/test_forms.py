@@ -11,8 +11,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from onenet.runtimes import open_session
-from onenet.runtimes.coreml import main_blocks, read_model
-from onenet.runtimes.litert import operators
+from onenet.runtimes.backends.coreml.package import main_blocks, read_model
+from onenet.runtimes.backends.litert import operators
 from tests.export.conftest import NETS, SHIPPED, Artifacts
 
 SPATIAL = [name for name, net in NETS.items() if net.kernel is not None]

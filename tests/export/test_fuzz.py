@@ -19,12 +19,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from onenet.cli import app
+from onenet.base.quiet import quiet
+from onenet.cli.app import app
 from onenet.errors import ToolError
-from onenet.quiet import quiet
 from onenet.runtimes import golden, isolated
 from onenet.runtimes.artifact import sidecar_of
-from onenet.runtimes.parity import verify, verify_here
+from onenet.runtimes.parity import verify_here
+from onenet.runtimes.verify import verify
 from onenet.spec import TensorSpec
 from tests.export import fuzz
 from tests.export.conftest import Artifacts, quantized_of

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 
 import onenet
-from onenet.export.export import float_outputs
-from onenet.quiet import quiet
+from onenet.base.quiet import quiet
+from onenet.exporters.pipeline import float_outputs
 from onenet.runtimes.artifact import open_artifact
 from tests.conftest import GOLDEN
 

@@ -21,18 +21,18 @@ from torch.fx import GraphModule
 from typer.testing import CliRunner
 
 import onenet
-from onenet.cli import app
+from onenet.base.quiet import quiet
+from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError
-from onenet.export import tflite
-from onenet.export.export import make_job
-from onenet.export.job import Job
-from onenet.export.layers import Reference, compare, first_bad_layer, named_program
-from onenet.export.pairs import SUFFIXES
-from onenet.export.rebuild import rebuild
+from onenet.exporters import tflite
+from onenet.exporters.job import Job
+from onenet.exporters.layers import Reference, compare, first_bad_layer, named_program
+from onenet.exporters.pairs import SUFFIXES
+from onenet.exporters.pipeline import make_job
+from onenet.exporters.rebuild import rebuild
 from onenet.lowering import ArrangedModule
 from onenet.lowering.graph import DEQUANTIZE, QUANTIZE, aten, copied
 from onenet.models.build import build
-from onenet.quiet import quiet
 from onenet.runtimes.artifact import open_artifact, sidecar_of
 from onenet.runtimes.layers import describe, side_by_side
 from tests.conftest import smooth_images
@@ -205,7 +205,7 @@ def test_a_fault_in_the_shipped_model(artifacts: Artifacts, tmp_path: Path) -> N
 def test_a_failing_export_names_the_layer_and_writes_nothing(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = importlib.import_module(f"onenet.export.{target}")
+    backend = importlib.import_module(f"onenet.exporters.{target}")
     convert = backend.convert
 
     def broken(job: Job, path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_converter_s_fault_is_found(
     broken = dataclasses.replace(job)
     broken.__dict__["arranged"] = ArrangedModule(module, ())
     path, clean = tmp_path / job.file_name, artifacts("ed", target, "int8").path
-    backend = importlib.import_module(f"onenet.export.{target}")
+    backend = importlib.import_module(f"onenet.exporters.{target}")
     backend.convert(broken, path)
     backend.embed(path, json.dumps(open_artifact(clean).manifest))
     found = first_bad_layer(job, path)

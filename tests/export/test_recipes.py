@@ -13,19 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import onenet
+from onenet.base.files import sha256_of
+from onenet.base.metrics import label_agreement, sqnr_db
+from onenet.base.quiet import quiet
 from onenet.calibration.calibrate import Calibration, decide, observe, quantize_weights
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, Recipe, Rule, x86_safe
 from onenet.calibration.record import CalibrationRecord
 from onenet.calibration.samples import Samples
-from onenet.export.export import ExportedArtifact
-from onenet.files import sha256_of
-from onenet.model import QuantizedModel
+from onenet.exporters.pipeline import ExportedArtifact
 from onenet.models.build import build
-from onenet.quiet import quiet
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import open_artifact
-from onenet.runtimes.litert import operators
-from onenet.runtimes.metrics import label_agreement, sqnr_db
+from onenet.runtimes.backends.litert import operators
 from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of, three_levels
 from tests.export.stored import Stored, read
 

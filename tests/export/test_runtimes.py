@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from onenet.base.quiet import quiet
 from onenet.errors import CheckError, RequestError, ToolError
-from onenet.quiet import quiet
-from onenet.runtimes import coreml, litert, onnxruntime, open_session, read_manifest
+from onenet.runtimes import open_session, read_manifest
+from onenet.runtimes.backends import litert, onnxruntime
+from onenet.runtimes.backends.coreml import package as coreml
 
 with quiet():
     import flatbuffers

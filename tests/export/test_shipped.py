@@ -8,15 +8,16 @@ import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
 
+from onenet.base.arrays import run_all
+from onenet.base.host import has_vnni
 from onenet.calibration.samples import LabelledImages
-from onenet.export.export import ExportedArtifact, float_outputs
-from onenet.export.pairs import PAIRS
+from onenet.exporters.pairs import PAIRS
+from onenet.exporters.pipeline import ExportedArtifact, float_outputs
 from onenet.runtimes import open_session, read_manifest
 from onenet.runtimes.artifact import open_artifact
-from onenet.runtimes.coreml import CoreMLPackage
-from onenet.runtimes.litert import operators
-from onenet.runtimes.onnxruntime import has_vnni
-from onenet.runtimes.parity import Quality, quality, run_all
+from onenet.runtimes.backends.coreml.package import CoreMLPackage
+from onenet.runtimes.backends.litert import operators
+from onenet.runtimes.parity import Quality, quality
 from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of
 
 TARGETS = ["tflite", "onnx", "coreml"]

@@ -11,15 +11,16 @@ import pytest
 import torch
 
 import onenet
+from onenet.base.files import sha256_of, size_of
+from onenet.base.host import has_vnni
+from onenet.base.metrics import label_agreement, sqnr_db
+from onenet.base.quiet import quiet
 from onenet.errors import RequestError
-from onenet.export.pairs import PAIRS, SUFFIXES
-from onenet.files import sha256_of, size_of
+from onenet.exporters.pairs import PAIRS, SUFFIXES
 from onenet.models.build import Output, build
-from onenet.quiet import quiet
-from onenet.runtimes import litert, parity
+from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, sidecar_of
-from onenet.runtimes.metrics import label_agreement, sqnr_db
-from onenet.runtimes.onnxruntime import has_vnni
+from onenet.runtimes.backends import litert
 from onenet.runtimes.parity import TOLERANCES, labels_of
 from tests.export.conftest import NETS, Artifacts, images_of, model_of, network_of, quantized_of
 

@@ -15,18 +15,17 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import onenet
+from onenet.base.quiet import quiet
+from onenet.base.tiles import Tiling, make_grid, run_tiled
 from onenet.calibration.recipe import INT8
 from onenet.calibration.samples import default_calibration, default_evaluation, load_labelled, load_samples
-from onenet.cli import app
+from onenet.cli.app import app
 from onenet.errors import RequestError
-from onenet.export.export import ExportedArtifact
+from onenet.exporters.pipeline import ExportedArtifact
 from onenet.model import Model
 from onenet.models.build import build
-from onenet.quiet import quiet
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact
 from onenet.runtimes.segment import check_segments, make_plan, segment
-from onenet.runtimes.tiles import make_grid, run_tiled, tiling_of
-from onenet.spec import Tiling
 from tests.conftest import awkward_onenet, smooth_images
 
 SIZE = (96, 80)
@@ -61,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outputs(artifact: Artifact, image: np.ndarray) -> np.ndarray:
     feed, output = artifact.inputs[0], artifact.outputs[0]
     _, _, height, width = feed.canonical().shape
-    grid = make_grid((image.shape[2], image.shape[3]), (height, width), tiling_of(artifact))
+    grid = make_grid((image.shape[2], image.shape[3]), (height, width), artifact.tiling)
     return run_tiled(lambda part: artifact.run({feed.name: part})[output.name], image, grid)
 
 
@@ -248,7 +247,7 @@ def test_the_quality_in_tiles_is_the_quality_of_whole_images(folder: Path) -> No
 
 CHILD = """
 import sys
-from onenet.cli import main
+from onenet.cli.app import main
 try:
     main()
 finally:
@@ -281,7 +280,7 @@ def test_the_command_line_exports_tiles(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["export", *options.split(), "--out", str(tmp_path), "--calibration-samples", "2"])
     assert result.exit_code == 0, result.output
     path = tmp_path / "onenet-ed4_int8_tile16.onnx"
-    assert tiling_of(open_artifact(path)) == Tiling(16, (0, 0), image_size=(64, 48))
+    assert open_artifact(path).tiling == Tiling(16, (0, 0), image_size=(64, 48))
 
 
 @pytest.mark.parametrize(

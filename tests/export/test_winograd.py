@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 import onenet
-from onenet.export.export import ExportedArtifact
-from onenet.export.layers import Reference, compare
-from onenet.export.rebuild import rebuild
+from onenet.base.quiet import quiet
+from onenet.exporters.layers import Reference, compare
+from onenet.exporters.pipeline import ExportedArtifact
+from onenet.exporters.rebuild import rebuild
 from onenet.model import Model
-from onenet.quiet import quiet
 from onenet.runtimes import open_session
-from onenet.runtimes.litert import operators
+from onenet.runtimes.backends.litert import operators
 
 CPU = ("tflite", "onnx")
 FACTORY = f"{__file__}:make"

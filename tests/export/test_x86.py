@@ -14,10 +14,10 @@ import pytest
 from onnx import numpy_helper
 
 import onenet
+from onenet.base.quiet import quiet
 from onenet.calibration.recipe import INT8, X86_SAFE_LIMIT, Recipe, x86_safe
 from onenet.calibration.samples import default_calibration, load_samples
 from onenet.models.build import build
-from onenet.quiet import quiet
 
 SIZE = (64, 64)
 EMULATOR = "qemu-x86_64"
@@ -26,7 +26,8 @@ HASWELL = "Haswell-noTSX"
 VERIFY = """
 import json, sys
 from pathlib import Path
-from onenet.runtimes import onnxruntime, parity
+from onenet.runtimes.backends import onnxruntime
+from onenet.runtimes import parity
 onnxruntime.has_vnni = lambda: False  # /proc/cpuinfo shows the host's CPU, not the emulated one
 found = parity.verify(Path(sys.argv[1]), threads=1)
 native = parity.check_values(parity.open_artifact(Path(sys.argv[1]), 1))

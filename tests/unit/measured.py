@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from onenet.runtimes import document, outside
-from onenet.runtimes.document import Measurement
-from onenet.runtimes.latency import Plan
-from onenet.runtimes.report.documents import Documents
+from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent.latency import Plan
+from onenet.runtimes.devices import document
+from onenet.runtimes.devices.document import Measurement
+from onenet.runtimes.measure.documents import Documents
 
 QUALITY = {
     "fp32": {"images": 70, "miou": 0.8883, "miou_float": 0.8883, "dice": 0.9389, "sqnr_db": 122.6, "label_agreement": 1.0},

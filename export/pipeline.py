@@ -1,0 +1,204 @@
+"""From a model in deploy form to a checked artifact under its final name."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from onenet.base import tiles
+from onenet.base.arrays import run_all
+from onenet.base.files import publish, sha256_of, size_of, temporary_folder
+from onenet.base.quiet import quiet
+from onenet.base.tiles import Tiling
+from onenet.calibration.calibrate import quantize_weights
+from onenet.calibration.quantized import QuantizedModel
+from onenet.calibration.samples import LabelledImages, Samples
+from onenet.errors import CheckError, RequestError
+from onenet.exporters.job import Job, as_list
+from onenet.exporters.layers import first_bad_layer
+from onenet.exporters.manifest import make_manifest, to_json
+from onenet.exporters.pairs import check_pair
+from onenet.lowering import lower
+from onenet.model import Model
+from onenet.runtimes import parity
+from onenet.runtimes.artifact import open_artifact, sidecar_of
+
+Run = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""A batch of images (N, C, H, W) to the first output."""
+
+
+@dataclass(frozen=True)
+class ExportedArtifact:
+    """A finished export: where it lies, what its manifest says, what the checks found."""
+
+    path: Path
+    manifest: dict[str, Any]
+    bytes: int
+    seconds: float
+    verification: parity.Verification | None
+    """None with ``verify=False``."""
+    quality: parity.Quality | None
+    """Against the float model on images; None without images, or where the artifact cannot run here."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "target": self.manifest["target"],
+            "precision": self.manifest["precision"],
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 2),
+            "verification": self.verification.as_dict() if self.verification else None,
+            "quality": self.quality.as_dict() if self.quality else None,
+        }
+
+
+def export(
+    model: Model | QuantizedModel,
+    *,
+    target: str = "tflite",
+    precision: str | None = None,
+    io: str = "float",
+    out: Path | str = "build",
+    evaluation: Samples | LabelledImages | None = None,
+    verify: bool = True,
+    winograd: bool = True,
+) -> ExportedArtifact:
+    """Write one artifact with its manifest, check it, and only then give it its final name.
+
+    Args:
+        model: what ``lower`` or, for int8, ``calibrate`` returned. A model that is not lowered yet is lowered first.
+        target: ``tflite``, ``onnx`` or ``coreml``.
+        precision: ``fp32``, ``fp16``, ``int8`` or ``w8`` (int8 weights only); unless given, int8 for a calibrated model and
+            fp32 otherwise. int8 needs a calibrated model, w8 does not.
+        io: ``float``, or ``int8`` for integer inputs and outputs.
+        out: folder; made if it does not exist. An artifact of the same name in it is replaced only by a checked one.
+        evaluation: images to compare with the float model on (and masks to score both against).
+        verify: run the checks; without them the manifest says so.
+        winograd: in fp32 TFLite and ONNX, compute wide 3x3 convolutions by Winograd's method: faster, and the file is larger.
+
+    Raises:
+        RequestError: an impossible combination, or an output folder that cannot be written.
+        CheckError: the artifact failed a check; nothing was written.
+        ToolError: the converter failed, or the disk is full; nothing was written.
+    """
+    start = time.monotonic()
+    quantized = model if isinstance(model, QuantizedModel) else None
+    precision = precision or ("int8" if quantized else "fp32")
+    check_pair(target, precision, io)
+    job = make_job(model, target, precision, io, winograd)
+    with quiet():
+        backend = importlib.import_module(f"onenet.exporters.{target}")
+    out = Path(out)
+    with temporary_folder(out) as folder:
+        temporary = folder / job.file_name
+        run_converter(backend, job, temporary)
+        picture = first_picture(evaluation)
+        manifest = make_manifest(job, backend.LAYOUT, backend.PACKAGES, backend.io_quantization(temporary), picture)
+        backend.embed(temporary, to_json(manifest))
+        with quiet():
+            verification = parity.verify_here(temporary) if verify else None
+        if verification and not verification.passed:
+            failed = next(check for check in verification.checks if check.passed is False)
+            found = first_bad_layer(job, temporary) if failed.name.startswith("values") else ""
+            where = f" {found}" if found else ""
+            raise CheckError(
+                f"{job.file_name} failed its check of {failed.name}: {failed.detail}.{where} Nothing was written; "
+                "--no-verify writes it all the same"
+            )
+        with quiet():
+            quality = measure(job, temporary, evaluation) if verify else None
+        manifest["artifact"] = {"file": job.file_name, "bytes": size_of(temporary), "sha256": sha256_of(temporary)}
+        manifest["checks"] = (
+            [dataclasses.asdict(c) for c in verification.checks] if verification else "not verified (--no-verify)"
+        )
+        manifest["quality"] = quality.as_dict() if quality else None
+        record = job.quantized.record if job.quantized else None
+        manifest["calibration_record"] = record.as_dict() if record and record.samples else None
+        sidecar = sidecar_of(temporary)
+        sidecar.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        publish(temporary, out / job.file_name)
+        publish(sidecar, out / sidecar.name)
+    seconds = time.monotonic() - start
+    return ExportedArtifact(out / job.file_name, manifest, manifest["artifact"]["bytes"], seconds, verification, quality)
+
+
+def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str, winograd: bool = True) -> Job:
+    if precision == "int8" and not isinstance(model, QuantizedModel):
+        raise RequestError("int8 needs scales: pass what onenet.calibrate(model, images) returns")
+    plain = model.model if isinstance(model, QuantizedModel) else model
+    plain = plain if plain.lowering else lower(plain)
+    quantized = model if isinstance(model, QuantizedModel) and precision == "int8" else None
+    if precision == "w8":
+        quantized = quantize_weights(plain)
+    return Job(plain, quantized, target, precision, io, winograd)  # type: ignore[arg-type]  # check_pair has looked at them
+
+
+def run_converter(backend: Any, job: Job, path: Path) -> None:
+    from onenet.errors import OneNetError, ToolError
+
+    try:
+        backend.convert(job, path)
+    except (OneNetError, OSError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # converters raise anything, from ValueError to MLIR's own types
+        text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise ToolError(f"{job.target} conversion of {job.model.spec.name} failed: {type(error).__name__}: {text}") from error
+
+
+def first_picture(evaluation: Samples | LabelledImages | None) -> NDArray[np.float32] | None:
+    samples = evaluation.samples if isinstance(evaluation, LabelledImages) else evaluation
+    return samples.arrays[0] if samples is not None and len(samples) else None
+
+
+def float_outputs(model: Model, images: NDArray[np.float32]) -> NDArray[Any]:
+    """The float model's first output on images (N, C, H, W), in float32; in tiles where it takes tiles of them."""
+
+    def run(batch: NDArray[np.float32]) -> NDArray[Any]:
+        with torch.no_grad():
+            return as_list(model.module(torch.from_numpy(np.ascontiguousarray(batch))))[0].numpy()
+
+    return outputs_of(run, images, model.spec.inputs[0].shape, model.tiling)
+
+
+def artifact_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[Any] | None:
+    """An artifact's first output on images, in tiles where it takes tiles; None where this machine cannot run it."""
+    artifact = open_artifact(path)
+    if not artifact.session.runs_here:
+        return None
+    first, output = artifact.inputs[0], artifact.outputs[0]
+
+    def run(batch: NDArray[np.float32]) -> NDArray[Any]:
+        return artifact.run({first.name: batch})[output.name]
+
+    return outputs_of(run, images, first.canonical().shape, artifact.tiling)
+
+
+def outputs_of(run: Run, images: NDArray[np.float32], shape: tuple[int, ...], tiling: Tiling | None) -> NDArray[Any]:
+    if images.shape[2:] == shape[2:] or tiling is None or tiling.image_size is None:
+        return run_all(run, images, shape[0])
+    _, _, height, width = shape
+    grid = tiles.make_grid((images.shape[2], images.shape[3]), (height, width), tiling)
+    return tiles.run_tiled(run, images, grid, shape[0])
+
+
+def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> parity.Quality | None:
+    if evaluation is None or len(job.model.spec.inputs) != 1:
+        return None
+    labelled = evaluation if isinstance(evaluation, LabelledImages) else None
+    images = labelled.samples.arrays if labelled else evaluation.arrays  # type: ignore[union-attr]  # it is Samples then
+    found = artifact_outputs(path, images)
+    if found is None:
+        return None
+    spec = job.model.spec
+    truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
+    return parity.quality(spec.outputs[0].role, float_outputs(job.model, images), found, truth, len(spec.classes))

@@ -1,0 +1,28 @@
+"""Texts for a person: one line, whatever a file or another library says."""
+
+from __future__ import annotations
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """(1, 3, -1, 8) as ``1x3x?x8``; a scalar as ``scalar``."""
+    return "x".join("?" if n < 0 else str(n) for n in shape) or "scalar"
+
+
+def one_line(error: BaseException | str) -> str:
+    """An exception's text, or one with names from a file, on one line of at most 300 characters.
+
+    What a terminal would obey, and half a surrogate pair, which has no encoding, are spelled out.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:1000])
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def first_line(error: BaseException) -> str:
+    """The first non-empty line of an exception's text, or its type."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """Names out of a damaged or foreign file may hold anything; a message is one line."""
+    return "".join(each if each.isprintable() else "?" for each in text)

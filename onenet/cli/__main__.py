@@ -1,0 +1,5 @@
+"""``python -m onenet.cli``."""
+
+from onenet.cli.app import main
+
+main()

@@ -1,0 +1,216 @@
+"""Everything the command line prints: steps with progress, tables, JSON. Made for 80 columns."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from onenet import models
+
+if TYPE_CHECKING:
+    from onenet.calibration.quantized import QuantizedModel
+    from onenet.calibration.search import SearchResult
+    from onenet.exporters.pipeline import ExportedArtifact
+    from onenet.runtimes.parity import Verification
+
+
+class Steps:
+    """One progress line per step on stderr, kept on the screen when done; silent for ``--json``."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        # Converters have stderr redirected while they run (export/quiet.py); a copy of it stays ours.
+        self.stream = os.fdopen(os.dup(sys.stderr.fileno()), "w") if has_descriptor() else sys.stderr
+        self.console = Console(file=self.stream, quiet=silent)
+        self.progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/green]"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=silent or not self.console.is_terminal,
+        )
+        self.task: Any = None
+        self.current: tuple[str, float] | None = None
+
+    def __enter__(self) -> Steps:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.finish()
+        elif self.task is not None:
+            self.progress.update(self.task, visible=False)
+        self.progress.stop()
+        if self.stream is not sys.stderr:
+            self.stream.close()
+
+    def start(self, what: str, total: int | None = None) -> None:
+        """Begin a step; a step without ``total`` shows that it is busy, not how far it is."""
+        self.finish()
+        self.current = (what, time.monotonic())
+        self.task = self.progress.add_task(what, total=total, count="")
+
+    def advance(self, count: int) -> None:
+        self.progress.advance(self.task, count)
+        task = self.progress.tasks[-1]
+        self.progress.update(self.task, count=f"{task.completed:.0f}/{task.total:.0f}")
+
+    def finish(self) -> None:
+        """End the current step; where stderr is no terminal, print it as one line."""
+        if self.current is None:
+            return
+        what, began = self.current
+        self.progress.update(self.task, total=1, completed=1)
+        if self.progress.disable:
+            self.console.print(f"{what}: {time.monotonic() - began:.1f} s", highlight=False)
+        self.current = None
+
+    def warn(self, text: str) -> None:
+        self.console.print(f"[yellow]warning:[/yellow] {escape(text)}", highlight=False)
+
+
+def has_descriptor() -> bool:
+    try:
+        sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return False
+    return True
+
+
+def stdout() -> Console:
+    return Console(highlight=False)
+
+
+def print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+    return table
+
+
+def print_exported(
+    exported: Sequence[tuple[ExportedArtifact, Path | None]],
+    quantized: QuantizedModel | None,
+    search: SearchResult | None = None,
+) -> None:
+    """The summary: one row per artifact, after the choices that a budget left."""
+    if search is not None:
+        print_search(search)
+    right = ("size", "SQNR", "labels", "mIoU", "s")
+    table = plain_table("file", *right, "checked", right=right)
+    for artifact, _ in exported:
+        quality = artifact.quality
+        table.add_row(
+            escape(artifact.path.name),
+            size(artifact.bytes),
+            "-" if quality is None or quality.sqnr_db is None else f"{min(quality.sqnr_db, 999):.1f} dB",
+            "-" if quality is None or quality.label_agreement is None else f"{quality.label_agreement:.2%}",
+            "-" if quality is None or quality.miou is None else f"{quality.miou:.4f}",
+            f"{artifact.seconds:.1f}",
+            checked(artifact),
+        )
+    out = stdout()
+    out.print()
+    out.print(table)
+    out.print()
+    first = exported[0][0].quality
+    notes = []
+    if first is not None:
+        notes.append(f"SQNR and label agreement: against the float model, on {first.images} images.")
+    if first is not None and first.miou_float is not None:
+        notes.append(f"mIoU of the float model on them: {first.miou_float:.4f}.")
+    if quantized is not None:
+        record = quantized.record
+        notes.append(f"Calibrated on {record.samples} images ({record.recipe.estimator}), calibration {record.id}.")
+    for note in notes:
+        out.print(note, style="dim")
+    for artifact, preview in exported:
+        out.print(f"{artifact.path}" + (f"  (picture: {preview.name})" if preview else ""), soft_wrap=True, markup=False)
+
+
+def print_search(search: SearchResult) -> None:
+    """The Pareto front of a budget search, smallest first."""
+    right = ("float layers", "weights", "int8 work", "quality")
+    table = plain_table("", *right, right=right)
+    for each in search.front:
+        mark = "[green]→[/green]" if each == search.chosen else ""
+        row = (str(len(each.floats)), size(each.weight_bytes), f"{each.int8_share:.1%}", f"{min(each.quality, 999):.2f}")
+        table.add_row(mark, *row)
+    out = stdout()
+    out.print()
+    out.print(table)
+    floats = ", ".join(search.chosen.floats) or "none: int8 throughout holds the budget"
+    out.print(f"\nIn float: {floats}.", style="dim")
+    out.print("Quality: SQNR in dB, or points of mIoU against the float model. Work: multiplications.", style="dim")
+
+
+def checked(artifact: ExportedArtifact) -> str:
+    from onenet.runtimes.session import EVALUATOR
+
+    if artifact.verification is None:
+        return "[yellow]no[/yellow]"
+    unanswered = [c.name for c in artifact.verification.checks if c.passed is None and c.name != "bytes"]
+    if unanswered:
+        return f"[yellow]all but {', '.join(unanswered)}[/yellow]"
+    return "[green]evaluator[/green]" if artifact.verification.runtime["name"] == EVALUATOR else "[green]yes[/green]"
+
+
+def print_verification(result: Verification) -> None:
+    out = stdout()
+    state = "[green]verified[/green]" if result.passed else "[red]FAILED[/red]"
+    runtime = f"{result.runtime['name']} {result.runtime['version']}".strip()
+    out.print(f"{escape(result.artifact)}: {state}  ({result.target} {result.precision}, {runtime})", soft_wrap=True)
+    table = plain_table("", "check", "found")
+    for check in result.checks:
+        mark = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}[check.passed]
+        table.add_row(mark, escape(check.name), escape(check.detail))
+    out.print(table)
+
+
+def print_run(results: Sequence[dict[str, Any]], peak: int | None) -> None:
+    """What ``onenet run`` did: one row per image."""
+    table = plain_table("image", "HxW", "run as", "s", "mask", right=("s",))
+    for each in results:
+        name, mask = escape(Path(each["image"]).name), escape(Path(each["mask"]).name)
+        table.add_row(name, "x".join(map(str, each["size"])), each["run_as"], f"{each['seconds']:.1f}", mask)
+    out = stdout()
+    out.print(table)
+    halo = next((each["halo"] for each in results if each["halo"]), None)
+    out.print()
+    if halo is not None:
+        cut = " and ".join(f"{n} {axis}" for n, axis in zip(halo, ("rows", "columns"), strict=True) if n is not None)
+        out.print(f"Tiles give the whole image's result; halo {cut}.", style="dim")
+    if peak is not None:
+        out.print(f"Peak memory: {peak / 1e6:.0f} MB.", style="dim")
+    for folder in sorted({str(Path(each["mask"]).parent) for each in results}):
+        out.print(folder, soft_wrap=True, markup=False)
+
+
+def print_models() -> None:
+    table = plain_table("name", "weights", "what it is")
+    for entry in models.REGISTRY.values():
+        table.add_row(entry.name, "shipped" if entry.weights else "yours", entry.summary)
+    out = stdout()
+    out.print(table)
+    out.print("\nAny other network: --model path/to/file.py:factory", style="dim")
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them, in decimal units."""
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

@@ -1,0 +1,69 @@
+"""What ``onenet doctor`` prints: which targets can be exported and which artifacts can be run on this machine."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from onenet.cli import console
+
+NEEDS = {
+    "export tflite": ("torch", "torchao", "litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
+    "export onnx": ("torch", "torchao", "onnx", "onnxscript", "onnxruntime"),
+    "export coreml": ("torch", "torchao", "coremltools"),
+    "run .tflite": ("ai-edge-litert",),
+    "run .onnx": ("onnxruntime",),
+    "run .mlpackage": ("coremltools", "torch"),
+    "draw previews": ("matplotlib",),
+}
+
+
+def run() -> bool:
+    """Print the table; True if every converter that is installed has the version that was tested."""
+    table = console.plain_table("", "what", "found")
+    healthy = True
+    for what, packages in NEEDS.items():
+        found = {name: installed(name) for name in packages}
+        missing = [name for name, has in found.items() if has is None]
+        converts = what.startswith("export")  # converters are pinned, runtimes are not
+        wrong = [f"{n} {has}, tested {tested(n)}" for n, has in found.items() if has and converts and not is_tested(n, has)]
+        healthy &= not wrong
+        mark = "[yellow]–[/yellow]" if missing else "[red]✗[/red]" if wrong else "[green]✓[/green]"
+        detail = f"missing: {', '.join(missing)}" if missing else "; ".join(wrong)
+        table.add_row(mark, what, detail or ", ".join(f"{name} {has}" for name, has in found.items()))
+    out = console.stdout()
+    out.print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, int8 kernels: {int8_kernels()}")
+    out.print(table)
+    out.print(
+        '\nMissing: pip install "onenet-export[export]" to convert, "onenet-export[runtime]" to run.',
+        style="dim",
+        markup=False,
+    )
+    return healthy
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def tested(package: str) -> str | None:
+    """The version that onenet's own metadata pins, if it pins one."""
+    for line in requires("onenet-export") or []:
+        name, _, rest = line.partition("==")
+        if name.strip() == package:
+            return rest.split(";")[0].strip()
+    return None
+
+
+def is_tested(package: str, has: str) -> bool:
+    pinned = tested(package)
+    return pinned is None or has.split("+")[0] == pinned
+
+
+def int8_kernels() -> str:
+    from onenet.base.host import has_vnni
+
+    return {True: "VNNI", False: "no VNNI (onnxruntime saturates)", None: "exact"}[has_vnni()]

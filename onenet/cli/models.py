@@ -1,0 +1,82 @@
+"""What ``onenet models show`` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.padding import Padding
+
+import onenet
+from onenet import models
+from onenet.cli import console
+from onenet.errors import RequestError
+from onenet.model import Model
+
+if TYPE_CHECKING:
+    from onenet.lowering import RuleResult
+
+
+def run(name: str, lowering: bool, json: bool) -> None:
+    model = build(name)
+    model = onenet.lower(model) if lowering else model
+    if json:
+        targets = {name: [rule.as_dict() for rule in rules] for name, rules in target_rules(model).items()} if lowering else {}
+        rules = {**model.lowering.as_dict(), "targets": targets} if model.lowering else None
+        console.print_json({**model.spec.as_dict(), "lowering": rules})
+        return
+    out = console.stdout()
+    source = model.spec.source
+    out.print(f"[bold]{model.spec.name}[/bold]  {source['parameters'] / 1e6:.2f} M parameters, weights: {source['weights']}")
+    for kind, tensors in (("input", model.spec.inputs), ("output", model.spec.outputs)):
+        for tensor in tensors:
+            out.print(
+                f"{kind:7}{tensor.name}  {tensor.role}  {'x'.join(map(str, tensor.shape))} {tensor.layout} {tensor.dtype}"
+            )
+    out.print(f"classes {', '.join(c.name for c in model.spec.classes) or '-'}")
+    if "config" in source:
+        out.print("config  " + ", ".join(f"{k} {v}" for k, v in source["config"].items()))
+    if model.lowering:
+        print_lowering(model)
+
+
+def build(name: str) -> Model:
+    """The shipped network, or where none is shipped, the published shape with random weights."""
+    entry = models.REGISTRY.get(name)
+    try:
+        return onenet.build(name, random_weights=entry is not None and entry.weights is None)
+    except ImportError as error:
+        raise RequestError('showing a model needs PyTorch: pip install "onenet-export[export]"') from error
+
+
+def print_lowering(model: Model) -> None:
+    assert model.lowering is not None
+    out = console.stdout()
+    out.print(f"\nExact lowering; largest difference in float64: {model.lowering.error:.1e} of the largest value\n")
+    for rule in model.lowering.rules:
+        print_rule(rule)
+    for target, rules in target_rules(model).items():
+        out.print(f"\nThe form for {target}" + ("\n" if rules else ": as it is"))
+        for rule in rules:
+            if rule.applied or rule.declined:
+                print_rule(rule)
+
+
+def target_rules(model: Model) -> dict[str, tuple[RuleResult, ...]]:
+    """What each target's own form adds to a lowered model."""
+    from onenet.lowering import TARGET_RULES, arrange
+
+    return {target: arrange(model.module, model.example(), target).rules for target in TARGET_RULES}
+
+
+def print_rule(rule: RuleResult) -> None:
+    out = console.stdout()
+    out.print(f"[bold]{rule.rule}[/bold]  applied {times(rule.applied)}")
+    lines = [f"[dim]{escape(rule.what)}[/dim]"]
+    lines += [f"[yellow]declined {times(count)}:[/yellow] {escape(reason)}" for reason, count in rule.declined.items()]
+    for line in lines:
+        out.print(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -1,0 +1,108 @@
+"""What ``onenet run`` does: images of any size through an artifact, one mask each. Loads no torch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from onenet.base.files import check_folder
+from onenet.base.host import peak_bytes
+from onenet.base.images import find_images, read_image
+from onenet.base.quiet import quiet
+from onenet.base.text import shape_text
+from onenet.cli import console
+from onenet.errors import CheckError, RequestError
+from onenet.runtimes.artifact import Artifact, open_artifact
+from onenet.runtimes.parity import Verification, check_bytes, may_saturate
+from onenet.runtimes.segment import Fit, check_segments, make_plan, segment, write_mask
+from onenet.runtimes.verify import verify
+
+SUFFIX = ".mask.png"
+
+
+def run(path: Path, sources: list[Path], out: Path | None, fit: Fit, threads: int | None, json: bool) -> None:
+    with console.Steps(silent=json) as steps:
+        masks = masks_of(sources, out)
+        steps.start(f"opening {path.name}")
+        artifact = open_for_run(path, threads, steps)
+        results = [run_image(artifact, image, mask, fit, steps) for image, mask in masks.items()]
+    peak = peak_bytes()
+    if json:
+        runtime = artifact.session.runtime
+        console.print_json(
+            {"artifact": path.name, "runtime": runtime, "threads": threads, "peak_memory_bytes": peak, "images": results}
+        )
+    else:
+        console.print_run(results, peak)
+
+
+def masks_of(sources: list[Path], out: Path | None) -> dict[Path, Path]:
+    """Each image and where its mask goes: ``NAME.mask.png`` beside it, or in ``out``.
+
+    Raises:
+        RequestError: no image, two masks of one name, or a folder that cannot be written.
+    """
+    found: dict[Path, Path] = {}
+    for source in sources:
+        images = [p for p in find_images(source) if not p.name.endswith(SUFFIX)] if source.is_dir() else [source]
+        if not images:
+            raise RequestError(f"{source} holds no image")
+        if not source.exists():
+            raise RequestError(f"image {source} does not exist")
+        found |= {image: (out or image.parent) / (image.stem + SUFFIX) for image in images}
+    names: dict[Path, Path] = {}
+    for image, mask in found.items():
+        other = names.setdefault(mask, image)
+        if other != image:
+            raise RequestError(f"the masks of {other} and {image} would both be {mask}; run them with different --out")
+    for folder in {mask.parent for mask in found.values()}:
+        check_folder(folder)
+    return found
+
+
+def open_for_run(path: Path, threads: int | None, steps: console.Steps) -> Artifact:
+    """The artifact; in exact arithmetic where this CPU's int8 kernels would saturate.
+
+    Raises:
+        CheckError: it is not the file that the manifest beside it describes, or a file without one fails its check.
+    """
+    with quiet():
+        if not check_bytes(path).passed:  # runtimes do not survive every damaged file: another process tries it first
+            refuse_failed(verify(path, threads))
+        artifact = open_artifact(path, threads)
+        check_segments(artifact)
+        saturates = may_saturate(artifact)
+        artifact = open_artifact(path, threads, exact_int8=True) if saturates else artifact
+    if saturates:
+        steps.warn("this CPU has no VNNI and onnxruntime's int8 kernels saturate on it: computing in float, which is slower")
+    return artifact
+
+
+def refuse_failed(found: Verification) -> None:
+    failed = next((check for check in found.checks if check.passed is False), None)
+    if failed is not None:
+        raise CheckError(f"{found.artifact} failed its check of {failed.name}: {failed.detail}")
+
+
+def run_image(artifact: Artifact, image: Path, mask: Path, fit: Fit, steps: console.Steps) -> dict[str, Any]:
+    began = time.monotonic()
+    pixels = read_image(image)
+    size = (pixels.shape[0], pixels.shape[1])
+    plan = make_plan(artifact, size, fit)
+    if plan.resized and plan.reason:
+        steps.warn(f"{image.name} is stretched to {shape_text(plan.grid.size)} and its mask back: {plan.reason}")
+    steps.start(f"{image.name}: {shape_text(size)}, {plan.text}", total=len(plan.grid))
+    write_mask(artifact, segment(artifact, pixels, plan, steps.advance), mask)
+    tiling = artifact.tiling
+    return {
+        "image": str(image),
+        "size": list(size),
+        "run_as": plan.text,
+        "resized": plan.resized,
+        "tiles": len(plan.grid),
+        "tile": list(plan.grid.tile),
+        "halo": list(tiling.halo) if tiling and len(plan.grid) > 1 and not plan.resized else None,
+        "seconds": round(time.monotonic() - began, 3),
+        "mask": str(mask),
+    }

@@ -1,0 +1,181 @@
+"""What ``onenet verify`` does: check artifacts alone, or with ``--layers`` beside the network that they were made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from onenet.base.files import check_folder, publish, temporary_folder
+from onenet.base.quiet import quiet
+from onenet.cli import console
+from onenet.errors import ToolError
+from onenet.runtimes.layers import Layer, Profile, Row, describe, side_by_side
+from onenet.runtimes.parity import Verification
+from onenet.runtimes.verify import verify
+
+HINTS = {
+    "bytes": "the file was changed after its export: take the original, or export it again",
+    "structure": "copy the whole package again, with its weights folder",
+    "inputs": "the file and its manifest do not belong together: export it again",
+    "outputs": "the file and its manifest do not belong together: export it again",
+    "values": "`onenet verify --layers` names the first layer that goes wrong; it needs PyTorch and the network",
+}
+"""What to try when a check fails, by the first word of its name."""
+LAYER_HINT = "export it again; if it stays, a converter or a later tool changed this layer: report it with the .layers.json"
+HIGHEST = 300.0
+"""dB: more is what float32 cannot hold, so the values are equal."""
+ROWS = 12
+"""Layers that the table shows unless all are asked for."""
+NAMES = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
+
+
+@dataclass(frozen=True)
+class LayersRequest:
+    """The command's options for ``--layers``: what the artifact's manifest does not say by itself."""
+
+    every: bool = False
+    model: str | None = None
+    weights: Path | None = None
+    config: Path | None = None
+    calibration: Path | None = None
+
+    def network(self) -> dict[str, Any]:
+        return dict(model=self.model, weights=self.weights, config=self.config, record=self.calibration)
+
+
+def run(artifacts: Sequence[Path], threads: int | None, layers: LayersRequest | None, as_json: bool) -> bool:
+    """Check every artifact and print what was found; whether all of them passed."""
+    with quiet():
+        results = [verify(path, threads) for path in artifacts]
+    if not as_json:
+        for result in results:
+            console.print_verification(result)
+            print_hints(result)
+    profiles = [] if layers is None else compare_layers(readable(artifacts, results), layers, silent=as_json)
+    if as_json:
+        found = {profile.artifact: profile.as_dict() for profile in profiles}
+        documents = [{**result.as_dict(), "hints": hints(result)} for result in results]
+        extra = [{"layers": found.get(result.artifact)} if layers is not None else {} for result in results]
+        console.print_json([{**document, **each} for document, each in zip(documents, extra, strict=True)])
+    elif profiles:
+        print_layers(profiles, layers is not None and layers.every)
+    return all(result.passed for result in results) and all(profile.passed for profile in profiles)
+
+
+def hints(result: Verification) -> list[str]:
+    """What to try, once for each kind of failure."""
+    failed = [check.name.split()[0] for check in result.checks if check.passed is False]
+    return list(dict.fromkeys(HINTS[kind] for kind in failed if kind in HINTS))
+
+
+def print_hints(result: Verification) -> None:
+    for hint in hints(result):
+        console.stdout().print(f"try: {hint}", style="yellow", markup=False, soft_wrap=True)
+
+
+def readable(artifacts: Sequence[Path], results: Sequence[Verification]) -> list[Path]:
+    """Those whose inputs and outputs are what their manifests say: others cannot be run beside a network."""
+    needed = ("inputs", "outputs", "structure")
+    broken = [any(check.name in needed and check.passed is False for check in result.checks) for result in results]
+    return [path for path, is_broken in zip(artifacts, broken, strict=True) if not is_broken]
+
+
+def compare_layers(artifacts: Sequence[Path], request: LayersRequest, *, silent: bool) -> list[Profile]:
+    """The profile of each artifact, written beside it as ``ARTIFACT.layers.json``, and one picture of all beside the first."""
+    from onenet.cli.export import need_converters
+
+    for path in artifacts:
+        check_folder(path.parent)
+    profiles = []
+    with console.Steps(silent=silent) as steps:
+        steps.start("loading PyTorch")
+        need_converters()
+        from onenet.exporters.layers import profile
+        from onenet.exporters.rebuild import rebuild
+
+        for path in artifacts:
+            steps.start(f"building the network of {path.name}")
+            job = rebuild(path, **request.network())
+            steps.start(f"comparing the layers of {path.name}")
+            profiles.append(profile(job, path))
+            write_json(path.with_name(path.name + ".layers.json"), profiles[-1].as_dict())
+        if profiles:
+            steps.start("drawing the profile")
+            draw(artifacts[0].with_name(artifacts[0].name + ".layers.png"), profiles, steps)
+    return profiles
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    with temporary_folder(path.parent) as folder:
+        (folder / path.name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        publish(folder / path.name, path)
+
+
+def draw(path: Path, profiles: Sequence[Profile], steps: console.Steps) -> None:
+    from onenet.runtimes.report.profile import draw_profiles
+
+    try:
+        draw_profiles(path, profiles, ", ".join(profile.artifact for profile in profiles))
+    except ToolError as error:  # matplotlib is missing; the table and the JSON say the same
+        steps.warn(f"no picture: {error}")
+
+
+def print_layers(profiles: Sequence[Profile], every: bool) -> None:
+    """One table of all artifacts, a row per layer; then a sentence per artifact."""
+    rows = side_by_side(profiles)
+    shown = rows if every else worst(rows)
+    out = console.stdout()
+    out.print()
+    out.print(layer_table(profiles, shown))
+    out.print()
+    out.print("SQNR in dB against the float network, on the golden image. off: from the", style="dim")
+    out.print("reference, in int8 steps on average, in float at most. ✗: wrong by itself.", style="dim")
+    if len(shown) < len(rows):
+        out.print(f"{len(shown)} of {len(rows)} layers, the wrong and the worst; --all shows every one.", style="dim")
+    some = [row.operators[0] for row in rows if None in row.layers]
+    if some and not every:
+        out.print(f"{len(some)} layers are not in every file: {', '.join(some[:3])}, ...", style="dim")
+    for profile in profiles:
+        colour = "green" if profile.passed else "red"
+        out.print(f"{profile.artifact}: {describe(profile)}", style=colour, markup=False, soft_wrap=True)
+    if not all(profile.passed for profile in profiles):
+        out.print(f"try: {LAYER_HINT}", style="yellow", markup=False, soft_wrap=True)
+
+
+def layer_table(profiles: Sequence[Profile], rows: Sequence[Row]) -> Any:
+    simulated = any(layer.reference_float_db is not None for profile in profiles for layer in profile.layers)
+    columns = ["int8 ref"] if simulated else []
+    for profile in profiles:
+        columns += [f"{NAMES.get(profile.target, profile.target)}\n{profile.precision}", "off"]
+    table = console.plain_table("layer", *columns, right=columns)
+    for row in rows:
+        reference = [layer.reference_float_db for layer in row.layers if layer]
+        cells = [decibels(next((each for each in reference if each is not None), None))] if simulated else []
+        for layer in row.layers:
+            cells += ["-", "-"] if layer is None else [decibels(layer.float_db), off(layer)]
+        table.add_row(escape(", ".join(row.operators)), *cells)
+    return table
+
+
+def decibels(value: float | None) -> str:
+    return "-" if value is None else "equal" if value > HIGHEST else f"{value:.1f}"
+
+
+def off(layer: Layer) -> str:
+    steps = layer.piled_up.mean_steps
+    text = f"{layer.piled_up.relative:.0e}" if steps is None else f"{steps:.2f}"
+    return f"[red]✗ {text}[/red]" if layer.wrong else text
+
+
+def worst(rows: Sequence[Row]) -> list[Row]:
+    """The first layers that are wrong, then those furthest from the float network; those that only move values are not."""
+    wrong = [row for row in rows if any(layer and layer.wrong for layer in row.layers)][: ROWS // 2]
+    others = [row for row in rows if row not in wrong and not all(layer is None or layer.moves for layer in row.layers)]
+    others.sort(key=lambda row: min(HIGHEST if each is None or each.float_db is None else each.float_db for each in row.layers))
+    chosen = [*wrong, *others[: ROWS - len(wrong)]]
+    return [row for row in rows if row in chosen]

@@ -1,0 +1,98 @@
+"""Conv2d 3x3 -> 16 depthwise transforms, 16 Conv2d 1x1 with 4/9 of the multiplications, sums, shuffle (Winograd F(2x2, 3x3))
+
+Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv 1509.09308), equations 8 to 11, as operators that
+every runtime has; XNNPACK and ONNX Runtime compute 3x3 convolutions directly. In float only: the transforms would need int8
+scales of their own. The weights take 16/9 of their size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.fx import Node
+
+from onenet.lowering.graph import Graph, arguments, aten, shape, spread, users
+from onenet.lowering.rule import Report
+from onenet.lowering.rules.pixel_order import PIXELS, PLANES, image_of_patches
+
+INPUT = torch.tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], dtype=torch.float64)
+WEIGHT = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
+"""B transposed and G of the paper's equation 10; the output transform, A transposed, is ``folded``."""
+TAPS = (3, 3, 3, 4)
+"""Up to where each row of ``INPUT`` has values: a transform's kernel."""
+WORTH = 100
+"""C_in * C_out / (C_in + C_out) from which it pays: multiplications saved per value that the transforms write and read
+(``bench/forms.py``)."""
+
+
+def rewrite(graph: Graph, report: Report) -> None:
+    kernels: dict[tuple[int, int, int], Node] = {}
+    for node in graph.calls(aten.conv2d.default):
+        weight = arguments(node)[1]
+        if shape(weight)[2:] != (3, 3):
+            continue
+        reason = decline(graph, node)
+        if reason:
+            report.decline(reason)
+            continue
+        replace(graph, node, kernels)
+        report.apply()
+
+
+def decline(graph: Graph, node: Node) -> str | None:
+    _, weight, bias, stride, _, dilation, groups = arguments(node)
+    if graph.value(weight) is None or (bias is not None and graph.value(bias) is None):
+        return "the weight is computed"
+    if spread(stride, 2) != [1, 1] or spread(dilation, 2) != [1, 1] or groups != 1:
+        return "strided, dilated or grouped"
+    if any(size % 2 for size in shape(node)[2:]):
+        return "an odd height or width"
+    c_out, c_in = shape(weight)[:2]
+    if c_in * c_out < WORTH * (c_in + c_out):
+        return "too few channels to pay for the transforms"
+    return None
+
+
+def replace(graph: Graph, node: Node, kernels: dict[tuple[int, int, int], Node]) -> None:
+    source, weight_node, bias_node, _, padding, *_ = arguments(node)
+    weight, bias = graph.value(weight_node), graph.value(bias_node)
+    assert weight is not None
+    weights = torch.einsum("ai,ocij,bj->aboc", WEIGHT.to(weight), weight, WEIGHT.to(weight))
+    end = next((each for each in users(node) if each.target is aten.relu.default and len(node.users) == 1), node)
+    n, c_out, height, width = shape(node)
+    with graph.before(end):
+        vertical, horizontal = spread(padding, 2)
+        if vertical or horizontal:
+            source = graph.call(aten.constant_pad_nd.default, source, [horizontal, horizontal, vertical, vertical])
+        lines = []
+        for a in range(4):
+            products = []
+            for b in range(4):
+                patch = transformed(graph, source, a, b, kernels)
+                offset = graph.constant(bias) if bias is not None and a == b == 1 else None  # this one is in every sum, once
+                products.append(graph.call(aten.conv2d.default, patch, graph.constant(weights[a, b, :, :, None, None]), offset))
+            lines.append(folded(graph, products))
+        columns = [folded(graph, [line[j] for line in lines]) for j in (0, 1)]
+        corners = [columns[j][i] for i in (0, 1) for j in (0, 1)]
+        if end is not node:
+            corners = [graph.call(aten.relu.default, each) for each in corners]
+        pixels = [graph.call(aten.permute.default, each, PIXELS) for each in corners]
+        patches = graph.call(aten.cat.default, pixels, 3)
+        image = image_of_patches(graph, patches, 2, [n, height, width, c_out])
+        graph.replace(end, graph.call(aten.permute.default, image, PLANES))
+    graph.erase(node)
+
+
+def transformed(graph: Graph, source: Node, a: int, b: int, kernels: dict[tuple[int, int, int], Node]) -> Node:
+    """Value (a, b) of every transformed 4x4 patch; the patches lie two pixels apart. All convolutions share ``kernels``."""
+    channels = shape(source)[1]
+    if (a, b, channels) not in kernels:
+        taps = torch.outer(INPUT[a, : TAPS[a]], INPUT[b, : TAPS[b]]).to(source.meta["val"].dtype)
+        kernels[a, b, channels] = graph.constant(taps.expand(channels, 1, -1, -1))
+    return graph.call(aten.conv2d.default, source, kernels[a, b, channels], None, [2, 2], [0, 0], [1, 1], channels)
+
+
+def folded(graph: Graph, parts: list[Node]) -> tuple[Node, Node]:
+    """Two outputs of four products: 0 + 1 + 2 and 1 - 2 - 3."""
+    add, sub = aten.add.Tensor, aten.sub.Tensor
+    first = graph.call(add, graph.call(add, parts[0], parts[1]), parts[2])
+    return first, graph.call(sub, graph.call(sub, parts[1], parts[2]), parts[3])

@@ -1,0 +1,1 @@
+"""What computes artifacts, one a file."""

@@ -1,0 +1,89 @@
+"""``onenet-agent.pyz``: the agent and what it imports of onenet in one file that any Python since 3.9 runs. No clock in it.
+
+What it imports is read from the sources, so there is no list to keep.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PROGRAM = "onenet.runtimes.agent.program"
+FOUND_BY_NAME = ("onenet.runtimes.backends.litert", "onenet.runtimes.backends.onnxruntime", "onenet.runtimes.backends.null")
+"""What the program imports by a name that it learns from an artifact."""
+MAIN = f"""import sys
+if sys.version_info < (3, 9):
+    sys.exit("onenet-agent needs Python 3.9 or later; this is %d.%d" % sys.version_info[:2])
+try:
+    import numpy
+except ImportError:
+    sys.exit("onenet-agent needs numpy; python3 -m pip install numpy")
+from {PROGRAM} import main
+sys.exit(main(sys.argv[1:]))
+"""
+NO_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def travelling() -> dict[str, Path]:
+    """Every module that the agent needs -> its file, the packages around it included."""
+    found: dict[str, Path] = {}
+    waiting = [PROGRAM, *FOUND_BY_NAME]
+    while waiting:
+        name = waiting.pop()
+        path = None if name in found else file_of(name)
+        if path is None:
+            continue
+        found[name] = path
+        parent = name.rpartition(".")[0]
+        waiting += [*([parent] if parent else []), *imported(path)]
+    return dict(sorted(found.items()))
+
+
+def file_of(name: str) -> Path | None:
+    """A module's file; None for a name that is something inside a module."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # its parent is no package
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def imported(path: Path) -> Iterator[str]:
+    """What a file imports of onenet, inside functions too; not what only a type checker reads."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "onenet":
+            yield str(node.module)
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name.partition(".")[0] == "onenet")
+
+
+def sources() -> dict[str, bytes]:
+    """Path inside the archive -> content."""
+    found = {"__main__.py": MAIN.encode()}
+    for name, path in travelling().items():
+        inside = name.replace(".", "/")
+        found[f"{inside}/__init__.py" if path.name == "__init__.py" else f"{inside}.py"] = path.read_bytes()
+    return found
+
+
+def pack() -> bytes:
+    """The archive; the same bytes from the same sources."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sources().items():
+            archive.writestr(zipfile.ZipInfo(name, NO_DATE), content, zipfile.ZIP_DEFLATED)
+    return made.getvalue()

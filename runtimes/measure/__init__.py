@@ -1,0 +1,1 @@
+"""Campaigns: artifacts x devices, documents kept, limits held."""

@@ -1,0 +1,158 @@
+"""Measurements and failures from files and folders: what reports, comparisons and budgets are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from onenet.base.data import parse_json
+from onenet.base.text import one_line
+from onenet.errors import CheckError, RequestError
+from onenet.runtimes.devices import document
+from onenet.runtimes.devices.document import ArtifactInfo, Measurement, Record, Row, Text, problem
+
+FAILURE_SUFFIX = ".failure.json"
+LARGEST_FAILURE = 1 << 20
+"""Bytes."""
+MOST = 5000
+"""Documents of one report."""
+
+
+class Failure(Record):
+    """An artifact that a device could not measure. ``artifact`` is its file name alone where it could not be read."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    artifact: ArtifactInfo | Text
+    device: Text
+    error: Text
+    """Name of the error, e.g. ``ToolError``."""
+    text: Text
+
+    @property
+    def file(self) -> str:
+        return self.artifact if isinstance(self.artifact, str) else self.artifact.file
+
+
+def failure_document(artifact: dict[str, Any] | str, device: str, error: Exception) -> Failure:
+    """What is kept of a measurement that failed; ``to_json`` of it goes into ``NAME.failure.json``.
+
+    Args:
+        artifact: ``outside.artifact_info``, or the file's name where that cannot be had.
+        device: as the user asked for it.
+    """
+    name, text = type(error).__name__, one_line(error)[:2000]
+    return Failure.model_validate({"schema": 1, "artifact": artifact, "device": device[:2000], "error": name, "text": text})
+
+
+@dataclass(frozen=True)
+class Documents:
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...] = ()
+
+    def lines(self) -> list[Line]:
+        """One for every number of threads of every measurement: by device, then model, then the fastest first."""
+        found = [Line(each, row) for each in self.measurements for row in each.rows]
+        return sorted(found, key=lambda line: (line.emulated, line.device, line.measurement.artifact.model, line.p50_ms))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a measurement together with what it is a row of."""
+
+    measurement: Measurement
+    row: Row
+
+    @property
+    def device(self) -> str:
+        return self.measurement.device.name
+
+    @property
+    def emulated(self) -> bool:
+        """Then its times and its memory are the emulator's."""
+        return self.measurement.device.emulated is not None
+
+    @property
+    def file(self) -> str:
+        return self.measurement.artifact.file
+
+    @property
+    def runtime(self) -> str:
+        return f"{self.measurement.runtime.name} {self.measurement.runtime.version}".strip()
+
+    @property
+    def p50_ms(self) -> float:
+        return self.row.summary.p50_ms
+
+    @property
+    def fps(self) -> float | None:
+        """Images a second, one after the other, at the median."""
+        return 1000 / self.p50_ms if self.p50_ms else None
+
+    @property
+    def size_mb(self) -> float:
+        return self.measurement.artifact.bytes / 1e6
+
+    @property
+    def peak_mb(self) -> float | None:
+        return None if self.row.peak_bytes is None else self.row.peak_bytes / 1e6
+
+    @property
+    def passed(self) -> bool:
+        return self.measurement.parity.passed
+
+    def quality(self, name: str) -> float | None:
+        value = self.measurement.artifact.quality.get(name)
+        return None if value is None else float(value)
+
+
+def load(paths: Sequence[Path]) -> Documents:
+    """Every measurement and failure among these files and below these folders; each file once.
+
+    Raises:
+        RequestError: a path that is not there, or nothing found.
+        CheckError: a document that is damaged or foreign; says which, and what is wrong.
+    """
+    files = sorted(set(find(paths)))
+    if not files:
+        looked = ", ".join(map(str, paths))
+        raise RequestError(f"no *{document.SUFFIX} under {looked}; `onenet bench ARTIFACT --device DEVICE` writes them")
+    if len(files) > MOST:
+        raise RequestError(f"{len(files)} documents are more than one report can show ({MOST}); give fewer")
+    failures = [file for file in files if file.name.endswith(FAILURE_SUFFIX)]
+    return Documents(
+        tuple(document.read(file) for file in files if file not in failures), tuple(read_failure(file) for file in failures)
+    )
+
+
+def find(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            for suffix in (document.SUFFIX, FAILURE_SUFFIX):
+                yield from (each.resolve() for each in path.rglob(f"*{suffix}") if each.is_file())
+        elif path.exists():
+            yield path.resolve()
+        else:
+            raise RequestError(f"{path} does not exist; give *{document.SUFFIX} files, or folders that hold them")
+
+
+def read_failure(path: Path) -> Failure:
+    """
+    Raises:
+        CheckError: it cannot be read, is too large, or is not a failure of schema 1.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_FAILURE + 1)
+        if len(data) > LARGEST_FAILURE:
+            raise CheckError(f"{path} is not a failure: larger than {LARGEST_FAILURE} bytes")
+        return Failure.model_validate(parse_json(data))
+    except OSError as error:
+        raise CheckError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise CheckError(f"{path} is not a failure: {problem(error)}") from error
+    except ValueError as error:
+        raise CheckError(f"{path} is not a failure: not JSON ({one_line(error)})") from error

@@ -1,0 +1,145 @@
+"""Where the exports of a campaign run: in processes of this machine, or on the nodes of a Ray cluster.
+
+Both do the same: start ``onenet export`` with its options, and bring back the files that it wrote.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from onenet.base.host import all_cores, require
+from onenet.base.text import one_line
+from onenet.errors import CheckError, OneNetError, RequestError, ToolError
+
+HOURS = 6
+"""After which an export is given up."""
+CORES_EACH = 2
+"""Of an export: converters use little more."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """One run of ``onenet export``; ``folder`` is what relative paths among its arguments start from."""
+
+    key: str
+    arguments: tuple[str, ...]
+    folder: str
+
+
+Files = dict[str, bytes]
+"""Path below the output folder -> content."""
+
+
+class Executor(Protocol):
+    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
+        """Every export with what it gave, in the order in which they end."""
+        ...
+
+
+def export(task: Export) -> Files:
+    """
+    Raises:
+        OneNetError: as the command would have ended.
+    """
+    with tempfile.TemporaryDirectory(prefix="onenet-export-") as folder:
+        command = [sys.executable, "-m", "onenet.cli.app", "export", *task.arguments, "--out", folder, "--json"]
+        pipes: dict[str, Any] = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        done = subprocess.run(command, cwd=task.folder, timeout=3600 * HOURS, check=False, **pipes)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["silent"]
+            raise error_of(done.returncode, one_line(said[-1].removeprefix("error: ")))
+        files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def error_of(code: int, text: str) -> OneNetError:
+    kind = {each.exit_code: each for each in (CheckError, RequestError)}.get(code, ToolError)
+    return kind(text if kind is not ToolError or code == ToolError.exit_code else f"the export ended with code {code}: {text}")
+
+
+def outcome(task: Export) -> Files | OneNetError:
+    """``export``, with its error as a value: what travels between machines."""
+    try:
+        return export(task)
+    except OneNetError as error:
+        return error
+    except (OSError, subprocess.SubprocessError) as error:
+        return ToolError(f"the export failed: {one_line(error)}")
+
+
+class Processes:
+    """On this machine, as many at once as it has cores for."""
+
+    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
+        with ThreadPoolExecutor(max(1, all_cores() // CORES_EACH)) as pool:
+            tasks = {pool.submit(outcome, each): each for each in exports}
+            for done in as_completed(tasks):
+                yield tasks[done], done.result()
+
+
+class Ray:
+    """On the nodes of a Ray cluster, which have onenet installed and see the same files.
+
+    Args:
+        address: of the cluster; empty: the one that the environment names, or a new one on this machine.
+
+    Raises:
+        ToolError: ray is not installed, or there is no such cluster.
+    """
+
+    def __init__(self, address: str) -> None:
+        if address:
+            check_address(address)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self.ray = require("ray", "cluster")
+        try:
+            self.ray.init(address=address or None, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ToolError(f"no Ray cluster at {address or 'this machine'}: {one_line(error)}") from error
+
+    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
+        remote = self.ray.remote(num_cpus=1, max_retries=2)(outcome)
+        tasks = {remote.remote(each): each for each in exports}
+        while tasks:
+            (done,), _ = self.ray.wait(list(tasks), num_returns=1)
+            task = tasks.pop(done)
+            try:
+                yield task, self.ray.get(done)
+            except self.ray.exceptions.RayError as error:
+                yield task, ToolError(f"the export was lost by the cluster: {one_line(error)}")
+
+
+def check_address(address: str) -> None:
+    """Ask at the door: ray itself waits minutes for a cluster that is not there."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise RequestError(f"executor ray://{address} is no HOST:PORT; give that of the head node, such as 192.168.0.2:6379")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise ToolError(f"no Ray cluster at {address}: {one_line(error)}; start one with `ray start --head`") from error
+
+
+def open_executor(name: str) -> Executor:
+    """``local``, or ``ray[://HOST:PORT]``.
+
+    Raises:
+        RequestError: neither.
+        ToolError: as ``Ray``.
+    """
+    if name == "local":
+        return Processes()
+    if name == "ray":
+        return Ray("")
+    if name.startswith("ray://") and name.isprintable():
+        return Ray(name.removeprefix("ray://"))
+    raise RequestError(f"executor {name!a:.100} is not known; supported: local, ray, ray://HOST:PORT")

@@ -1,0 +1,29 @@
+"""Check an artifact alone: in this process where the manifest beside it vouches for it, else in one of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onenet.runtimes import isolated, runtime_of
+from onenet.runtimes.artifact import read_sidecar
+from onenet.runtimes.parity import NOT_OPENED, Verification, check_bytes, verify_here
+
+
+def verify(path: Path | str, threads: int | None = None) -> Verification:
+    """Check an artifact alone: its bytes, names, shapes and golden pair. Needs its runtime, not torch.
+
+    A file that is not the one which the manifest beside it describes is not opened. A file with no manifest beside it is
+    opened in a process of its own, so that a damaged one cannot take this process with it.
+
+    Raises:
+        RequestError: no such artifact, or not a format that onenet writes.
+        CheckError: it carries no manifest to check it against.
+        ToolError: the runtime is missing, cannot load it, or does not survive it.
+    """
+    path = Path(path)
+    runtime_of(path)
+    check = check_bytes(path)
+    if check.passed is False:
+        beside = read_sidecar(path) or {}
+        return Verification(path.name, str(beside.get("target")), str(beside.get("precision")), NOT_OPENED, (check,))
+    return verify_here(path, threads) if check.passed else isolated.verify(path, threads)

@@ -1,0 +1,196 @@
+"""Other people's networks: a file and the factory in it, a module, a signature; and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import onenet
+from onenet.base.quiet import quiet
+from onenet.errors import RequestError
+from onenet.models.build import build
+from onenet.spec import ModelSpec, TensorSpec, numbered_classes
+from tests.conftest import awkward_onenet
+from tests.unit.refused import refused
+
+SIZE = (32, 48)
+
+FOREIGN = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from onenet.spec import ModelSpec, TensorSpec
+
+
+@dataclass
+class Options:  # looks its own module up while it is made
+    width: int = 4
+
+
+def net() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, Options().width, 3, padding=1), nn.ReLU())
+
+
+def grey() -> nn.Module:
+    return nn.Conv2d(1, 2, 1)
+
+
+class Two(nn.Module):
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return image * 2, image.mean((2, 3))
+
+
+class Denoiser(nn.Module):
+    def forward(self, image: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        return image * step
+
+
+STEP = TensorSpec("step", "scalar", (1,))
+
+
+def denoiser(shape=(1, 3, 8, 8), name="denoiser"):
+    image = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW")
+    clean = TensorSpec("clean", "scores", shape, "NCHW")
+    return Denoiser(), ModelSpec(name, "denoiser", (image, STEP), (clean,))
+
+
+def wrong_spec():
+    return denoiser(shape=(1, 1, 8, 8))
+
+
+def escapes():
+    return denoiser(name="../denoiser")
+
+
+class Branch(nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image if image.sum() > 0 else -image
+
+
+def number(): return 3
+def three(): return net(), None, None
+def pair(): return net(), "spec"
+def dictionary():
+    class Dictionary(nn.Module):
+        def forward(self, image): return {"out": image}
+    return Dictionary()
+def fails(): raise ValueError("first\\nsecond")
+def leaves(): raise SystemExit(3)
+def needs(argument): return net()
+NOT_CALLABLE = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "foreign.py"
+    path.write_text(FOREIGN)
+    return path
+
+
+def test_a_factory_in_a_file(file: Path) -> None:
+    model = build(f"{file}:net", input_size=SIZE)
+    assert model.spec.name == "net"
+    assert model.spec.inputs[0].shape == (1, 3, *SIZE)
+    assert model.spec.outputs == (TensorSpec("logits", "logits", (1, 4, *SIZE), "NCHW"),)
+    assert model.spec.classes == numbered_classes(4)
+    assert model.spec.source["parameters"] == 3 * 4 * 9 + 4
+    assert str(file.parent) not in str(model.spec.as_dict())  # a manifest names no folder of this machine
+    assert model.spec == build(f"{file}:net", input_size=SIZE).spec
+    assert build(f"{file}:grey", input_size=SIZE).spec.inputs[0].shape == (1, 1, *SIZE)
+
+
+def test_several_outputs_and_several_inputs(file: Path) -> None:
+    two = build(f"{file}:Two", input_size=SIZE)
+    assert [(t.name, t.role, t.shape) for t in two.spec.outputs] == [
+        ("output_0", "scores", (1, 3, *SIZE)),
+        ("output_1", "scores", (1, 3)),
+    ]
+    assert two.spec.classes == ()
+    refused("gives scores (1, 3, 32, 48), scores (1, 3)", f"{file}:Two", input_size=SIZE, output="labels")
+    denoiser = build(f"{file}:denoiser")
+    assert isinstance(denoiser.spec, ModelSpec)
+    assert [t.name for t in denoiser.spec.inputs] == ["image", "step"]
+    assert denoiser.spec.source["parameters"] == 0
+    with pytest.raises(RequestError, match="calibration feeds one input, denoiser takes 2"):
+        onenet.calibrate(onenet.lower(denoiser), [])
+
+
+def test_weights_for_a_foreign_module(file: Path, tmp_path: Path) -> None:
+    state = {"0.weight": torch.ones(4, 3, 3, 3), "0.bias": torch.zeros(4)}
+    mine = tmp_path / "mine.pt"
+    torch.save(state, mine)
+    model = build(f"{file}:net", weights=mine, input_size=SIZE)
+    assert float(model.module.state_dict()["0.weight"].min()) == 1.0
+    wrong = tmp_path / "wrong.pt"
+    torch.save({**state, "0.bias": torch.zeros(5)}, wrong)
+    refused("0.bias is expected with shape (4,), found (5,)", f"{file}:net", weights=wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nothing", "has no callable 'nothing'; found: "),
+        ("NOT_CALLABLE", "has no callable 'NOT_CALLABLE'"),
+        ("number", "returned int"),
+        ("three", "returned Sequential, NoneType, NoneType"),
+        ("pair", "returned Sequential, str"),
+        ("dictionary", "returns dict; a tensor, or a list or tuple of tensors, is needed"),
+        ("fails", "factory fails() failed: ValueError: first"),
+        ("leaves", "factory leaves() failed: SystemExit: 3"),
+        ("needs", "factory needs() failed: TypeError"),
+        ("wrong_spec", "its ModelSpec says"),
+        ("escapes", "'../denoiser' cannot be a file's"),
+        ("Denoiser", "does not run on (1, 3, 256, 256)"),
+    ],
+)
+def test_factories_that_give_no_module(file: Path, name: str, says: str) -> None:
+    refused(says, f"{file}:{name}")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("import a_module_that_is_not_there", "fails to import: ModuleNotFoundError"),
+        ("def broken(:", "fails to import: SyntaxError"),
+        ("raise SystemExit('usage: ...')", "fails to import: SystemExit: usage"),
+        ("1 / 0", "fails to import: ZeroDivisionError"),
+    ],
+)
+def test_files_that_fail_to_import(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "broken.py").write_text(content)
+    refused(says, f"{tmp_path / 'broken.py'}:make")
+
+
+def test_references_that_lead_nowhere(tmp_path: Path, file: Path) -> None:
+    refused("does not exist", f"{tmp_path / 'nothing.py'}:make")
+    refused("names no factory; write path/to/file.py:factory", str(file))
+    refused("--width, --config shape the registry's models", f"{file}:net", width=4, config="a.yaml")
+
+
+def test_a_network_that_cannot_be_traced_is_one_line(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RequestError, match=r"torch\.export cannot trace Branch") as caught, quiet():
+        onenet.lower(build(f"{file}:Branch", input_size=(8, 8)))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nan_in_the_weights_is_said_before_any_export() -> None:
+    module = nn.Conv2d(3, 2, 1)
+    module.weight.data[1, 2] = float("nan")
+    with pytest.raises(RequestError, match="returns NaN or infinity"):
+        onenet.lower(build(module, input_size=(4, 6)))
+
+
+def test_modules_and_lambdas_without_a_file() -> None:
+    assert build(nn.Conv2d(5, 2, 1), input_size=(4, 6)).spec.inputs[0].shape == (1, 5, 4, 6)
+    assert build(lambda: nn.Conv2d(3, 2, 1), input_size=(4, 6)).spec.name == "model"  # not a name for a file: <lambda>
+    assert build(awkward_onenet("e"), input_size=SIZE).spec.inputs[0].shape == (1, 3, *SIZE)
+    refused("factory model() failed: TypeError", 3)

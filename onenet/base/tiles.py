@@ -165,7 +165,7 @@ def run_tiled(run: Callable[[Array], Array], images: Array, grid: Grid, batch: i
         tiles = [grid.cut(image.transpose(1, 2, 0), *each).transpose(2, 0, 1) for each in grid]
         results = run_all(run, np.ascontiguousarray(np.stack(tiles)), batch)
         whole = np.empty((*results.shape[1:-2], *grid.size), results.dtype)
-        for each, result in paired(grid, results):
-            grid.paste(np.moveaxis(whole, (-2, -1), (0, 1)), *each, np.moveaxis(result, (-2, -1), (0, 1)))
+        for (row, column), result in paired(grid, results):
+            grid.paste(np.moveaxis(whole, (-2, -1), (0, 1)), row, column, np.moveaxis(result, (-2, -1), (0, 1)))
         wholes.append(whole)
     return np.stack(wholes)

@@ -26,7 +26,7 @@ from onenet.base.files import publish, temporary_folder
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples, default_calibration, default_evaluation
-from onenet.cli.app import one_line_errors
+from onenet.cli.shared import one_line_errors
 from onenet.errors import OneNetError, RequestError
 from onenet.exporters.pairs import PRECISIONS, SUFFIXES
 from onenet.exporters.pipeline import ExportedArtifact, float_outputs

@@ -1,14 +1,16 @@
-"""What ``onenet bench`` does: artifacts on devices, a document each, a live table. Loads no torch."""
+"""``onenet bench``: artifacts on devices, a document each, a live table. Loads no torch."""
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -16,16 +18,105 @@ from rich.table import Table
 
 from onenet.base.files import check_folder, publish, temporary_folder
 from onenet.cli import console
+from onenet.cli.shared import need, numbers
 from onenet.errors import OneNetError, RequestError
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.artifact import manifest_of
-from onenet.runtimes.devices.document import Measurement, Row
-from onenet.runtimes.measure import budget as budgets
-from onenet.runtimes.measure import matrix
-from onenet.runtimes.measure.budget import Gate
-from onenet.runtimes.measure.campaign import FORMATS, Campaign, Cell, Store, cells_of
-from onenet.runtimes.measure.documents import Failure, failure_document
-from onenet.runtimes.measure.executors import Export, open_executor
+
+if TYPE_CHECKING:
+    from onenet.runtimes.agent.latency import Plan
+    from onenet.runtimes.devices.document import Measurement, Row
+    from onenet.runtimes.measure import matrix
+    from onenet.runtimes.measure.budget import Gate
+    from onenet.runtimes.measure.campaign import Cell
+    from onenet.runtimes.measure.documents import Failure
+
+EXAMPLE = "onenet bench build/*.tflite --device local --device ssh:pi@raspberrypi --threads 1,4"
+place_option = functools.partial(typer.Option, rich_help_panel="Where")
+plan_option = functools.partial(typer.Option, rich_help_panel="How to measure")
+campaign_option = functools.partial(typer.Option, rich_help_panel="Campaign")
+result_option = functools.partial(typer.Option, rich_help_panel="Result")
+
+
+def command(
+    artifacts: Annotated[list[Path] | None, typer.Argument(metavar="ARTIFACT", help=".tflite or .onnx made by onenet.")] = None,
+    device: Annotated[
+        list[str] | None,
+        place_option(
+            "--device",
+            "-d",
+            metavar="DEVICE",
+            help="local (default), ssh:\\[user@]host[:port], adb[:serial] or browser; repeat for several: they are measured "
+            "side by side.",
+        ),
+    ] = None,
+    runtime: Annotated[
+        list[str] | None,
+        place_option(
+            metavar="NAME", help="Interpreter where a device has two: ai-edge-litert, tflite-runtime, benchmark_model."
+        ),
+    ] = None,
+    threads: Annotated[str | None, plan_option(metavar="N,N", help="A row for each. Default: all cores of the device.")] = None,
+    runs: Annotated[int | None, plan_option(metavar="N", min=1, help="At least so many in a round. Default: 30.")] = None,
+    seconds: Annotated[float | None, plan_option(metavar="S", min=0, help="At least so long a round. Default: 1.")] = None,
+    rounds: Annotated[
+        int | None, plan_option(metavar="N", min=1, help="Processes; each loads the artifact anew. Default: 3.")
+    ] = None,
+    cores: Annotated[str | None, plan_option(metavar="N,N", help="Bind to these CPU cores.")] = None,
+    sustained: Annotated[
+        float | None, plan_option(metavar="MIN", min=0, help="Then run for so many minutes, with a figure for each.")
+    ] = None,
+    profile: Annotated[bool, plan_option("--profile", help="Time every operator (onnxruntime).")] = False,
+    timeout: Annotated[
+        float | None, plan_option(metavar="S", min=1, help="Give an artifact up after so long. Default: 600.")
+    ] = None,
+    matrix: Annotated[
+        Path | None,
+        campaign_option(metavar="FILE.toml", help="A campaign: what to export, what to measure, where. It is resumed."),
+    ] = None,
+    again: Annotated[bool, campaign_option("--again", help="Measure finished cells of a campaign as well.")] = False,
+    executor: Annotated[
+        str, campaign_option(metavar="WHERE", help="Where its exports run: local, ray or ray://HOST:PORT.")
+    ] = "local",
+    budget: Annotated[
+        Path | None, result_option(metavar="FILE.toml", help="Limits; exit code 1 where one is not held. See docs/reports.md.")
+    ] = None,
+    out: Annotated[Path, result_option("--out", "-o", metavar="DIR", help="Folder for the documents.")] = Path(
+        "build/measurements"
+    ),
+    json: Annotated[bool, result_option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Measure artifacts on devices: the golden pair is checked there, then latency, memory and load time.
+
+    Writes one document for each artifact and device, for `onenet report` and `onenet compare`.
+    """
+    need("device", "pydantic")
+    if bool(artifacts) == bool(matrix):
+        raise RequestError("give artifacts to measure, or a campaign with --matrix; one of them")
+    given = {
+        "threads": numbers(threads, "threads"),
+        "runs": runs,
+        "seconds": seconds,
+        "rounds": rounds,
+        "cores": numbers(cores, "cores"),
+        "sustained_minutes": sustained,
+        "profile": profile or None,
+        "timeout": timeout,
+    }
+    code = run(
+        Request(
+            artifacts=artifacts or [],
+            devices=device or [],
+            runtimes=runtime or [],
+            plan={name: value for name, value in given.items() if value is not None},
+            out=out,
+            matrix=matrix,
+            executor=executor,
+            again=again or matrix is None,
+            budget=budget,
+            json=json,
+        )
+    )
+    if code:
+        raise typer.Exit(code)
 
 
 @dataclass(frozen=True)
@@ -46,6 +137,11 @@ class Request:
 
 def run(request: Request) -> int:
     """Measure and print; the exit code: 1 a golden check or a budget failed, 3 a device failed."""
+    from onenet.runtimes.devices.document import Measurement
+    from onenet.runtimes.measure import budget as budgets
+    from onenet.runtimes.measure.campaign import Campaign, Store
+    from onenet.runtimes.measure.documents import Failure
+
     budget = budgets.read(request.budget) if request.budget else None
     check_folder(request.out)
     with watching(request.json) as watch:
@@ -74,6 +170,10 @@ def prepare(request: Request, watch: Watcher) -> tuple[Plan, list[Cell], list[Fa
     Raises:
         OneNetError: something that was asked for cannot be; before anything is measured.
     """
+    from onenet.runtimes.agent.latency import Plan
+    from onenet.runtimes.measure import matrix
+    from onenet.runtimes.measure.campaign import cells_of
+
     check_runtimes(request.runtimes)
     if request.matrix is None:
         for artifact in request.artifacts:
@@ -90,6 +190,8 @@ def prepare(request: Request, watch: Watcher) -> tuple[Plan, list[Cell], list[Fa
 
 
 def check_runtimes(names: Sequence[str]) -> None:
+    from onenet.runtimes.measure.campaign import FORMATS
+
     for name in names:
         if name not in FORMATS:
             raise RequestError(f"runtime {name!a:.100} is not known; supported: {', '.join(FORMATS)}")
@@ -100,6 +202,8 @@ def check_artifact(path: Path) -> None:
     Raises:
         RequestError, CheckError, ToolError: it is not there, not one of ours, or its speed here would say nothing.
     """
+    from onenet.runtimes.artifact import manifest_of
+
     if path.suffix == ".mlpackage":
         raise RequestError(f"{path.name}: a Core ML package runs on Apple's devices, and none of these is one; export ONNX")
     manifest_of(path)
@@ -107,6 +211,11 @@ def check_artifact(path: Path) -> None:
 
 def export_all(asked: matrix.Matrix, request: Request, watch: Watcher) -> tuple[list[Path], list[Failure]]:
     """The artifacts of every ``[[export]]``, made where they are not there yet."""
+    from onenet.runtimes.measure import matrix
+    from onenet.runtimes.measure.campaign import FORMATS
+    from onenet.runtimes.measure.documents import failure_document
+    from onenet.runtimes.measure.executors import Export, open_executor
+
     folders = {matrix.key_of(entry): request.out / "artifacts" / matrix.key_of(entry) for entry in asked.export}
     missing = [
         Export(key, tuple(matrix.arguments(entry)), str(asked.folder))

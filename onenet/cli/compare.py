@@ -1,26 +1,44 @@
-"""What ``onenet compare`` does: two sets of documents, row by row, and whether anything got worse. Loads no torch."""
+"""``onenet compare``: two sets of documents, row by row, and whether anything got worse. Loads no torch."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.markup import escape
 
 from onenet.cli import console
+from onenet.cli.shared import need
 from onenet.errors import RequestError
-from onenet.runtimes.measure import documents
-from onenet.runtimes.report import summary
-from onenet.runtimes.report.compare import Change, Comparison, Result, compare, title, unfit
-from onenet.runtimes.report.format import figure, signed_percent
 
+if TYPE_CHECKING:
+    from onenet.runtimes.report.compare import Change, Comparison, Result
+
+EXAMPLE = "onenet compare main/measurements build/measurements --fail-above 5%"
 COLOURS = {"slower": "red", "faster": "green", "same": "", "undecided": "yellow", "emulated": "dim"}
 HIGHER_IS_BETTER = ("miou", "dice", "map50", "sqnr_db", "label_agreement")
 UNCHANGED, UNCHANGED_TIME = 0.005, 0.05
 """Figures that change by less than this, relative, are not listed: some pages of memory; the time of one single load."""
 EXACT = 5e-5
 """The same of qualities between 0 and 1: half of the last digit that is shown."""
+
+
+def command(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="A document of `onenet bench`, or a folder of them.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="What is compared with it: the same artifacts, later.")],
+    fail_above: Annotated[
+        str, typer.Option(metavar="PERCENT", help="Exit code 1 where something got worse by more than this.")
+    ] = "5%",
+    alpha: Annotated[float, typer.Option(metavar="P", help="Chance of calling a row different that is not.")] = 0.01,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Say what got slower, larger or less accurate between two measurements, and whether that is more than noise."""
+    need("report", "pydantic", "scipy")
+    if not run(base, new, fail_above, alpha, json):
+        raise typer.Exit(1)
 
 
 def run(base: Path, new: Path, fail_above: str, alpha: float, as_json: bool) -> bool:
@@ -35,6 +53,9 @@ def run(base: Path, new: Path, fail_above: str, alpha: float, as_json: bool) -> 
         RequestError: a limit that is none, nothing to compare, or too few rounds or samples.
         CheckError: a damaged document.
     """
+    from onenet.runtimes.measure import documents
+    from onenet.runtimes.report.compare import compare
+
     limit = parse_percent(fail_above)
     if not 0 < alpha < 0.5:
         raise RequestError(f"alpha {alpha!r} is no chance of a false alarm; give more than 0 and less than 0.5")
@@ -54,6 +75,8 @@ def parse_percent(text: str) -> float:
 
 
 def as_dict(result: Result, alpha: float, limit: float) -> dict[str, object]:
+    from onenet.runtimes.report.compare import title
+
     return {
         "schema": 1,
         "alpha": alpha,
@@ -67,6 +90,10 @@ def as_dict(result: Result, alpha: float, limit: float) -> dict[str, object]:
 
 
 def print_result(result: Result, alpha: float, limit: float) -> None:
+    from onenet.runtimes.measure import documents
+    from onenet.runtimes.report import summary
+    from onenet.runtimes.report.compare import title, unfit
+
     out = console.stdout()
     named = summary.names(documents.Documents(tuple(row.new.measurement for row in result.rows)))
     for device, rows in by_device(result.rows).items():
@@ -104,6 +131,8 @@ def by_device(rows: Iterable[Comparison]) -> dict[str, list[Comparison]]:
 
 
 def time_table(rows: Sequence[Comparison], named: dict[str, str]) -> object:
+    from onenet.runtimes.report.format import figure, signed_percent
+
     right = ("base ms", "new ms", "change", "from", "to", "U")
     table = console.plain_table("artifact", *right, "verdict", right=right)
     for row in rows:
@@ -118,6 +147,8 @@ def time_table(rows: Sequence[Comparison], named: dict[str, str]) -> object:
 
 def print_changes(rows: Sequence[Comparison], named: dict[str, str]) -> None:
     """Size, memory, loading and quality, where they changed; a figure of the file once, not for every row."""
+    from onenet.runtimes.report.format import figure
+
     lines: dict[tuple[str, ...], None] = {}
     for row in rows:
         for change in row.changes:
@@ -148,6 +179,8 @@ def changed(change: Change) -> bool:
 
 
 def words(change: Change) -> str:
+    from onenet.runtimes.report.format import signed_percent
+
     if change.base is None or change.new is None:
         return "only one side"
     if change.name in HIGHER_IS_BETTER or not change.base:

@@ -1,12 +1,17 @@
-"""What ``onenet doctor`` prints: which targets can be exported and which artifacts can be run on this machine."""
+"""``onenet doctor``: which targets can be exported and which artifacts can be run on this machine, or what a device has."""
 
 from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Annotated
+
+import typer
 
 from onenet.cli import console
+from onenet.errors import RequestError
 
+EXAMPLE = "onenet doctor --device ssh:pi@raspberrypi"
 NEEDS = {
     "export tflite": ("torch", "torchao", "litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
     "export onnx": ("torch", "torchao", "onnx", "onnxscript", "onnxruntime"),
@@ -16,6 +21,31 @@ NEEDS = {
     "run .mlpackage": ("coremltools", "torch"),
     "draw previews": ("matplotlib",),
 }
+
+
+def command(
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device", "-d", metavar="DEVICE", help="Look at a device instead; as in `onenet bench`. Repeat for several."
+        ),
+    ] = None,
+    set_up: Annotated[
+        bool, typer.Option("--setup", help="Install what is missing there, into a folder of onenet's own.")
+    ] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove everything that onenet ever put there.")] = False,
+) -> None:
+    """Say what this machine can export and run, or what a device can measure, and what is missing."""
+    if not device and (set_up or clean):
+        raise RequestError(f"{'--setup' if set_up else '--clean'} is done to a device; give --device as well")
+    if device:
+        from onenet.cli import doctor_devices
+
+        healthy = doctor_devices.run_devices(device, set_up, clean)
+    else:
+        healthy = run()
+    if not healthy:
+        raise typer.Exit(3)
 
 
 def run() -> bool:

@@ -1,20 +1,39 @@
-"""What ``onenet models show`` prints."""
+"""``onenet models``: the list, and ``onenet models show``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.markup import escape
 from rich.padding import Padding
 
 import onenet
 from onenet import models
 from onenet.cli import console
+from onenet.cli.shared import MODEL_HELP
 from onenet.errors import RequestError
-from onenet.model import Model
 
 if TYPE_CHECKING:
     from onenet.lowering import RuleResult
+    from onenet.model import Model
+
+SHOW_EXAMPLE = "onenet models show onenet-ed4 --lowering"
+
+
+def command(context: typer.Context) -> None:
+    """List the models that can be exported."""
+    if context.invoked_subcommand is None:
+        console.print_models()
+
+
+def show_command(
+    name: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    lowering: Annotated[bool, typer.Option("--lowering", help="List the exact rewrites applied and declined.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Show a model's signature, size and, with --lowering, what the exact rewrites do to it."""
+    run(name, lowering, json)
 
 
 def run(name: str, lowering: bool, json: bool) -> None:

@@ -1,24 +1,55 @@
-"""What ``onenet run`` does: images of any size through an artifact, one mask each. Loads no torch."""
+"""``onenet run``: images of any size through an artifact, one mask each. Loads no torch."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from onenet.base.files import check_folder
 from onenet.base.host import peak_bytes
-from onenet.base.images import find_images, read_image
 from onenet.base.quiet import quiet
 from onenet.base.text import shape_text
 from onenet.cli import console
 from onenet.errors import CheckError, RequestError
-from onenet.runtimes.artifact import Artifact, open_artifact
-from onenet.runtimes.parity import Verification, check_bytes, may_saturate
-from onenet.runtimes.segment import Fit, check_segments, make_plan, segment, write_mask
-from onenet.runtimes.verify import verify
 
+if TYPE_CHECKING:
+    from onenet.runtimes.artifact import Artifact
+    from onenet.runtimes.parity import Verification
+    from onenet.runtimes.segment import Fit
+
+EXAMPLE = "onenet run build/onenet-ed4_int8_tile64.tflite photo.jpg"
 SUFFIX = ".mask.png"
+
+
+def command(
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A .tflite or .onnx segmentation model made by onenet.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images of any size, or folders of them.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the masks. Default: beside each image.")
+    ] = None,
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="How an image of another size than the model's is run: tile keeps its scale and gives the result of the "
+            "whole image; resize stretches it, and the mask back; auto tiles where that is exact, and else resizes.",
+        ),
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+) -> None:
+    """Segment images of any size: writes NAME.mask.png, a PNG of class indices in the classes' colours.
+
+    Images are streamed tile by tile in constant memory. Needs the artifact's runtime, not torch.
+    """
+    from onenet.runtimes.segment import FITS
+
+    if fit not in FITS:
+        raise RequestError(f"fit {fit!r} is not known; supported: {', '.join(FITS)}")
+    run(artifact, images, out, fit, threads, json)
 
 
 def run(path: Path, sources: list[Path], out: Path | None, fit: Fit, threads: int | None, json: bool) -> None:
@@ -43,6 +74,8 @@ def masks_of(sources: list[Path], out: Path | None) -> dict[Path, Path]:
     Raises:
         RequestError: no image, two masks of one name, or a folder that cannot be written.
     """
+    from onenet.base.images import find_images
+
     found: dict[Path, Path] = {}
     for source in sources:
         images = [p for p in find_images(source) if not p.name.endswith(SUFFIX)] if source.is_dir() else [source]
@@ -67,6 +100,11 @@ def open_for_run(path: Path, threads: int | None, steps: console.Steps) -> Artif
     Raises:
         CheckError: it is not the file that the manifest beside it describes, or a file without one fails its check.
     """
+    from onenet.runtimes.artifact import open_artifact
+    from onenet.runtimes.parity import check_bytes, may_saturate
+    from onenet.runtimes.segment import check_segments
+    from onenet.runtimes.verify import verify
+
     with quiet():
         if not check_bytes(path).passed:  # runtimes do not survive every damaged file: another process tries it first
             refuse_failed(verify(path, threads))
@@ -86,6 +124,9 @@ def refuse_failed(found: Verification) -> None:
 
 
 def run_image(artifact: Artifact, image: Path, mask: Path, fit: Fit, steps: console.Steps) -> dict[str, Any]:
+    from onenet.base.images import read_image
+    from onenet.runtimes.segment import make_plan, segment, write_mask
+
     began = time.monotonic()
     pixels = read_image(image)
     size = (pixels.shape[0], pixels.shape[1])

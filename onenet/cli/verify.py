@@ -1,23 +1,27 @@
-"""What ``onenet verify`` does: check artifacts alone, or with ``--layers`` beside the network that they were made of."""
+"""``onenet verify``: check artifacts alone, or with ``--layers`` beside the network that they were made of."""
 
 from __future__ import annotations
 
-import json
+import functools
+import json as json_text
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 
 from onenet.base.files import check_folder, publish, temporary_folder
 from onenet.base.quiet import quiet
 from onenet.cli import console
-from onenet.errors import ToolError
-from onenet.runtimes.layers import Layer, Profile, Row, describe, side_by_side
-from onenet.runtimes.parity import Verification
-from onenet.runtimes.verify import verify
+from onenet.errors import RequestError, ToolError
 
+if TYPE_CHECKING:
+    from onenet.runtimes.layers import Layer, Profile, Row
+    from onenet.runtimes.parity import Verification
+
+EXAMPLE = "onenet verify build/onenet-ed4_int8.tflite"
 HINTS = {
     "bytes": "the file was changed after its export: take the original, or export it again",
     "structure": "copy the whole package again, with its weights folder",
@@ -32,6 +36,38 @@ HIGHEST = 300.0
 ROWS = 12
 """Layers that the table shows unless all are asked for."""
 NAMES = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
+layer_option = functools.partial(typer.Option, rich_help_panel="Layer by layer")
+
+
+def command(
+    artifacts: Annotated[list[Path], typer.Argument(metavar="ARTIFACT", help=".tflite, .onnx or .mlpackage made by onenet.")],
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+    layers: Annotated[
+        bool,
+        layer_option("--layers", help="Compare every layer with the network that the artifact was made of; needs PyTorch."),
+    ] = False,
+    every: Annotated[bool, layer_option("--all", help="Show every layer, not only the wrong and the worst.")] = False,
+    model: Annotated[
+        str | None, layer_option("--model", "-m", metavar="FILE.py:FACTORY", help="The network, where it is not one of ours.")
+    ] = None,
+    weights: Annotated[Path | None, layer_option(metavar="FILE", help="Its state dict, where that was not shipped.")] = None,
+    config: Annotated[Path | None, layer_option(metavar="FILE", help="Its YAML configuration, where there was one.")] = None,
+    calibration: Annotated[
+        Path | None, layer_option(metavar="FILE", help="Its calibration record, where ARTIFACT.json does not lie beside it.")
+    ] = None,
+) -> None:
+    """Check artifacts alone: bytes, names, shapes and the golden pair inside. Needs their runtime, not torch.
+
+    With --layers it also says which layer is the first that goes wrong, and writes ARTIFACT.layers.json and .layers.png.
+    """
+    given = {"--all": every or None, "--model": model, "--weights": weights, "--config": config, "--calibration": calibration}
+    unused = [name for name, value in given.items() if value is not None]
+    if unused and not layers:
+        raise RequestError(f"{unused[0]} belongs to --layers; give both")
+    request = LayersRequest(every, model, weights, config, calibration) if layers else None
+    if not run(artifacts, threads, request, json):
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
@@ -50,6 +86,8 @@ class LayersRequest:
 
 def run(artifacts: Sequence[Path], threads: int | None, layers: LayersRequest | None, as_json: bool) -> bool:
     """Check every artifact and print what was found; whether all of them passed."""
+    from onenet.runtimes.verify import verify
+
     with quiet():
         results = [verify(path, threads) for path in artifacts]
     if not as_json:
@@ -112,7 +150,7 @@ def compare_layers(artifacts: Sequence[Path], request: LayersRequest, *, silent:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     with temporary_folder(path.parent) as folder:
-        (folder / path.name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        (folder / path.name).write_text(json_text.dumps(content, indent=1, sort_keys=True) + "\n")
         publish(folder / path.name, path)
 
 
@@ -127,6 +165,8 @@ def draw(path: Path, profiles: Sequence[Profile], steps: console.Steps) -> None:
 
 def print_layers(profiles: Sequence[Profile], every: bool) -> None:
     """One table of all artifacts, a row per layer; then a sentence per artifact."""
+    from onenet.runtimes.layers import describe, side_by_side
+
     rows = side_by_side(profiles)
     shown = rows if every else worst(rows)
     out = console.stdout()

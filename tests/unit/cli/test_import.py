@@ -16,7 +16,7 @@ import onenet
 from onenet.cli.app import app
 
 HEAVY = ("torch", "onnx", "onnxruntime", "litert_torch", "ai_edge_litert", "coremltools", "torchao", "matplotlib", "yaml")
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 REPORT = f"""
 import atexit, json, sys
 heavy = {HEAVY!r}

@@ -20,6 +20,7 @@ from onenet.cli import report as command_report
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
 from onenet.runtimes.devices import document
+from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Documents, Failure, failure_document, load
 from onenet.runtimes.report import charts, extras, svg, tables
 from onenet.runtimes.report.charts import Point
@@ -286,7 +287,7 @@ def hostile() -> Report:
             "layers": [layer, {**layer, "name": "b", "operators": ["b"]}],
         }
     )
-    gate = command_report.Gate(HOSTILE, 1.0, 2.0, False, HOSTILE, HOSTILE, HOSTILE)
+    gate = Gate(HOSTILE, 1.0, 2.0, False, HOSTILE, HOSTILE, HOSTILE)
     found = tuple(document.validate(each, "a test") for each in (made, other))
     return Report(
         Documents(found, (failure_document(HOSTILE, HOSTILE, ToolError(HOSTILE)),)), (gate,), Extras((profile,), (), (HOSTILE,))

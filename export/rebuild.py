@@ -1,22 +1,31 @@
-"""From an artifact back to the network that it was made of: its manifest says which, and hashes prove it."""
+"""From an artifact back to the network that it was made of: its manifest says which, and hashes prove it.
+
+A manifest is somebody else's word. From it only the models of the registry are built: it never says which file is read or
+which code is run.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import onenet
+from onenet.base.data import is_whole
 from onenet.base.quiet import quiet
-from onenet.calibration.calibrate import quantize_weights
+from onenet.calibration.calibrate import calibrate, quantize_weights
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.record import CalibrationRecord
-from onenet.errors import RequestError
+from onenet.errors import CheckError, RequestError
 from onenet.exporters.job import Job
+from onenet.lowering import lower
+from onenet.lowering.tiling import tile
 from onenet.model import Model
 from onenet.models import DEFAULT, REGISTRY
-from onenet.models.build import OUTPUTS, Output, is_file_reference
+from onenet.models.build import OUTPUTS, Output, build
 from onenet.runtimes.artifact import manifest_of, read_sidecar, sidecar_of
 from onenet.spec import TensorSpec
+
+LARGEST = 1 << 14
+"""Of a network's width, classes or kernel: what a manifest names beyond it would only fill the memory."""
 
 
 def rebuild(
@@ -31,7 +40,7 @@ def rebuild(
 
     Args:
         path: the artifact. What its manifest names need not be given.
-        model: ``path/to/file.py:factory`` where the network is nobody's registered one.
+        model: ``path/to/file.py:factory`` where the network is none of the registry's; that file's code is run.
         weights: the state dict where it was not shipped.
         config: the YAML file of the official repository where there was one.
         record: the calibration record where it does not lie beside the artifact.
@@ -42,7 +51,7 @@ def rebuild(
     """
     manifest = manifest_of(path)
     with quiet():
-        lowered = onenet.lower(tiled(manifest, build_again(manifest, path, model, weights, config)))
+        lowered = lower(tiled(manifest, build_again(manifest, path, model, weights, config)))
         quantized = quantize_again(manifest, path, lowered, record)
     rules = (manifest.get("lowering") or {}).get("target_rules", [])
     winograd = any(rule["rule"] == "winograd" for rule in rules)
@@ -51,39 +60,58 @@ def rebuild(
 
 def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights: Path | None, config: Path | None) -> Model:
     source = manifest.get("source") or {}
-    name = str(model or (DEFAULT if config else source.get("model")))  # a configuration takes the place of any name
+    name = model or (DEFAULT if config else named_model(source, path))  # a configuration takes the place of any name
     role = manifest["outputs"][0].get("role")
     output: Output = role if role in OUTPUTS else "logits"
-    wanted = what_is_missing(source, name, weights)
-    if wanted:
-        raise RequestError(f"{path.name} was made of {source.get('model')} with weights {source.get('weights')}; give {wanted}")
+    if weights is None and source.get("weights") not in ("shipped", "random", "from the factory", None):
+        raise RequestError(f"{made_of(source, path)}; give --weights FILE")
     untrained = source.get("weights") == "random" and weights is None
-    shape = shape_options(source) if untrained and config is None else {}
+    shape = shape_options(source, path) if untrained and config is None else {}
     size = image_size(manifest)
-    built = onenet.build(
-        name, weights=weights, config=config, input_size=size, output=output, random_weights=untrained, **shape
-    )
-    expected, found = source.get("weights_sha256"), built.spec.source.get("weights_sha256")
-    if expected != found:
-        raise RequestError(f"{path.name} holds the weights {expected!s:.12}, {name} has {found!s:.12}; give the artifact's own")
+    built = build(name, weights=weights, config=config, input_size=size, output=output, random_weights=untrained, **shape)
+    expected, actual = source.get("weights_sha256"), built.spec.source.get("weights_sha256")
+    if expected != actual:
+        raise RequestError(
+            f"{path.name} holds the weights {expected!s:.12}, {name} has {actual!s:.12}; give the artifact's own"
+        )
     return built
 
 
-def what_is_missing(source: dict[str, Any], name: str, weights: Path | None) -> str:
-    """What the caller must give for a network that its manifest only names; empty where nothing is missing."""
-    if name not in REGISTRY and not is_file_reference(name):
-        return "--model FILE.py:FACTORY, or --config FILE of the official repository"
-    itself = ("shipped", "random", "from the factory", None)
-    return "--weights FILE" if weights is None and source.get("weights") not in itself else ""
+def named_model(source: dict[str, Any], path: Path) -> str:
+    """The model of the registry that a manifest names.
 
-
-def shape_options(source: dict[str, Any]) -> dict[str, Any]:
-    """The shape of a network that no weights tell."""
-    shape = source["config"] if isinstance(source.get("config"), dict) else {}
-    kernel = shape.get("kernel")
-    return dict(
-        width=shape.get("width"), classes=shape.get("classes"), kernel=kernel, spatial=False if kernel is None else None
+    Raises:
+        RequestError: it names another one. Whatever it names is not looked for: it could be a file inside the artifact.
+    """
+    name = source.get("model")
+    if isinstance(name, str) and name in REGISTRY:
+        return name
+    raise RequestError(
+        f"{made_of(source, path)}, and nothing but our own models is built from what an artifact names; "
+        "give --model FILE.py:FACTORY, or --config FILE of the official repository"
     )
+
+
+def made_of(source: dict[str, Any], path: Path) -> str:
+    return f"{path.name} was made of {source.get('model')!a:.100} with weights {source.get('weights')!a:.100}"
+
+
+def shape_options(source: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The shape of a network that no weights tell.
+
+    Raises:
+        CheckError: it is none, or that of a network larger than any is.
+    """
+    shape = source["config"] if isinstance(source.get("config"), dict) else {}
+    numbers = {name: shape.get(name) for name in ("width", "classes", "kernel")}
+    wrong = [f"{name} {value!a:.100}" for name, value in numbers.items() if value is not None and not is_size(value)]
+    if wrong:
+        raise CheckError(f"the manifest of {path.name} is damaged: its network has {wrong[0]}; export the artifact again")
+    return {**numbers, "spatial": False if numbers["kernel"] is None else None}
+
+
+def is_size(value: object) -> bool:
+    return isinstance(value, int) and is_whole(value, 1) and value <= LARGEST
 
 
 def image_size(manifest: dict[str, Any]) -> tuple[int, int] | None:
@@ -101,7 +129,7 @@ def tiled(manifest: dict[str, Any], model: Model) -> Model:
     tiling, size = manifest.get("tiling") or {}, input_size(manifest)
     if not tiling.get("image_size") or size is None:
         return model
-    return onenet.tile(model, size[1] if tiling["halo"][0] is None else size[0])  # an axis without a halo is never cut
+    return tile(model, size[1] if tiling["halo"][0] is None else size[0])  # an axis without a halo is never cut
 
 
 def quantize_again(manifest: dict[str, Any], path: Path, model: Model, record: Path | None) -> QuantizedModel | None:
@@ -113,7 +141,7 @@ def quantize_again(manifest: dict[str, Any], path: Path, model: Model, record: P
     expected = (manifest.get("calibration") or {}).get("id")
     if known.id != expected:
         raise RequestError(f"{path.name} was calibrated as {expected}, the record is {known.id}; give the artifact's own")
-    return onenet.calibrate(model, known)
+    return calibrate(model, known)
 
 
 def record_beside(path: Path) -> CalibrationRecord:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Role = Literal["image", "mask", "scalar", "embedding", "logits", "probabilities", "labels", "scores"]
-Layout = Literal["NCHW", "NHWC", "other"]
+Layout = Literal["NCHW", "NHWC", "NC", "other"]
+"""Order of the axes. ``NC``: one row of class values for each image, as a classifier gives."""
 
 PALETTE = ["#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"]
 """Okabe and Ito's colour-blind-safe colours; classes beyond the eighth start again."""
@@ -32,9 +33,14 @@ class TensorSpec:
     scale: float | None = None
     zero_point: int | None = None
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether axis 1 of the canonical tensor holds channels or classes."""
+        return self.layout != "other"
+
     def in_layout(self, layout: Layout) -> TensorSpec:
         """The same tensor with its four axes in another order; tensors of other ranks stay as they are."""
-        if len(self.shape) != 4 or self.layout == layout or "other" in (self.layout, layout):
+        if len(self.shape) != 4 or self.layout == layout or not {self.layout, layout} <= {"NCHW", "NHWC"}:
             return self
         shape = tuple(self.shape[self.layout.index(axis)] for axis in layout)
         return replace(self, shape=shape, layout=layout)
@@ -53,7 +59,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ClassSpec:
-    """One class of a segmentation: its name and display colour (``#rrggbb``)."""
+    """One class that a network tells apart: its name and display colour (``#rrggbb``)."""
 
     name: str
     colour: str

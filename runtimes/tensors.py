@@ -78,7 +78,7 @@ def read_spec(data: Any) -> TensorSpec:
         "name": isinstance(spec.name, str) and spec.name.isprintable() and len(spec.name) <= LONGEST_NAME,
         "role": spec.role in get_args(Role),
         "shape": all(is_whole(n, -1) for n in spec.shape) and len(spec.shape) <= MOST_AXES,
-        "layout": spec.layout in get_args(Layout) and (spec.layout == "other" or len(spec.shape) == 4),
+        "layout": spec.layout in get_args(Layout) and (spec.layout == "other" or len(spec.shape) == len(spec.layout)),
         "dtype": spec.dtype in STORED,
         "value_range": spec.value_range is None or (len(spec.value_range) == 2 and all(map(is_real, spec.value_range))),
         "scale": spec.scale is None or (is_real(spec.scale) and spec.scale > 0 and "int" in str(spec.dtype)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,10 +12,6 @@ from onenet.models.onenet import OneNet, OneNetConfig
 # Nets this small gain nothing from threads, and where another process holds a core, threads waiting for each other take
 # 40 times as long: 325 s instead of 8 s for unit/test_calibration.py, beside a training run on two cores.
 torch.set_num_threads(1)
-
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
-"""Inputs and outputs of the published implementation; absent outside the authors' machines."""
-
 
 HEED_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 """First line of a program that a test interrupts: one started by a background job is born ignoring SIGINT."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,8 @@ import torch
 from onenet.errors import RequestError
 from onenet.models import REGISTRY
 from onenet.models.onenet import OneNet, OneNetConfig
-from tests.conftest import GOLDEN, awkward_onenet
+from tests.conftest import awkward_onenet
+from tests.golden import stored
 
 PUBLISHED = {"onenet-e4": 16.39, "onenet-ed4": 9.08, "onenet-e5": 65.73, "onenet-ed5": 36.38}
 """Millions of parameters, paper table 2."""
@@ -24,17 +23,20 @@ def test_parameter_counts_of_table_2(name: str) -> None:
     assert round(sum(p.numel() for p in module.parameters()) / 1e6, 2) == PUBLISHED[name]
 
 
-@pytest.mark.parametrize("name", ["onenet_ed4_width8", "onenet_e4_width8"])
-def test_golden_files_of_the_published_implementation(name: str) -> None:
-    if not GOLDEN.exists():
-        pytest.skip(f"the published implementation's golden files are not at {GOLDEN.name}/")
-    content = np.load(GOLDEN / f"{name}.npz")
-    model = OneNet(OneNetConfig.from_official(json.loads(str(content["config"]))))
-    state = {key.removeprefix("state/"): torch.from_numpy(content[key]) for key in content.files if key.startswith("state/")}
-    model.load_state_dict(state, strict=True)
+@pytest.mark.parametrize("name", stored.GOLDEN)
+def test_golden_files(name: str) -> None:
+    golden = stored.load(name)
+    model = OneNet(OneNetConfig.from_official(golden.config))
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in golden.state.items()}, strict=True)
     with torch.no_grad():
-        found = model.eval()(torch.from_numpy(content["input"])).numpy()
-    assert np.abs(found - content["output"]).max() <= 1e-5
+        output = model.eval()(torch.from_numpy(golden.input)).numpy()
+    assert np.abs(output - golden.output).max() <= 1e-5
+
+
+def test_a_weight_that_is_not_the_published_one_is_refused() -> None:
+    name, shape = "encoder.convs.spatial_0.conv.weight", [1, 1, 9]
+    with pytest.raises(ValueError, match=name):
+        stored.drawn({"seed": 3, "arrays": [(name, shape, "0" * 16)]})
 
 
 @pytest.mark.parametrize("variant", ["e", "ed"])

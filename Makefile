@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: export test test-unit bench native lint types wheel clean
+.PHONY: export test test-unit toolchains native lint types wheel clean
 
 export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
@@ -17,9 +17,9 @@ test: $(STAMP)  ## all tests
 test-unit: $(STAMP)  ## the tests that need no converter
 	$(BIN)/python -m pytest tests/unit
 
-# Stop everything else first. The first run installs and converts for an hour; `python -m bench.compare --help` does parts.
-bench: $(STAMP)  ## our artifacts beside other toolchains', into docs/benchmarks
-	$(BIN)/python -m bench.compare
+# Stop everything else first. The first run installs and converts for an hour; `python -m bench.toolchains --help` does parts.
+toolchains: $(STAMP)  ## our artifacts beside other toolchains', into docs/benchmarks
+	$(BIN)/python -m bench.toolchains
 
 native: $(STAMP)  ## the runner for phones and what it needs there, in build/native
 	$(BIN)/python -m onenet.runtimes.devices.native.build build/native

@@ -1,1 +1,1 @@
-"""Comparison with other toolchains (``python -m bench.compare``) and the README's table of results (``bench/results.py``)."""
+"""Comparison with other toolchains (``python -m bench.toolchains``); the README's table of results (``bench/results.py``)."""

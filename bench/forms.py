@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import typer
 
 from bench import context as facts
-from bench.compare import BASE, Live, find, prepare
 from bench.measure import load_average, measure, now
 from bench.networks import ROOT, Network
 from bench.peers import forms
 from bench.report import context_text
 from bench.rows import Task, convert
+from bench.toolchains import BASE, Live, find, prepare
 from onenet.base.files import publish, temporary_folder
 
 NETWORKS = ("ed4-w64-spatial", "e4-w64")

@@ -1,6 +1,6 @@
 """LiteRT and ONNX Runtime on this machine as on an older one: AVX-512, VNNI and AMX are hidden from them.
 
-    python -m bench.compare --older      # writes docs/benchmarks/older
+    python -m bench.toolchains --older      # writes docs/benchmarks/older
 
 Runtimes choose their kernels by the CPUID instruction. In copies of their libraries every CPUID becomes UD2, an instruction of
 the same length that raises SIGILL, and a preloaded handler (``older.c``) answers without the newer bits. Clock and caches stay

@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.compare import BASE, Live, find, prepare
 from bench.networks import ROOT
 from bench.rows import Task, convert, environment
+from bench.toolchains import BASE, Live, find, prepare
 from onenet.base.files import publish, temporary_folder
 
 NETWORKS = ("ed4-w64", "ed4-w64-spatial", "e4-w64-spatial")

@@ -1,6 +1,6 @@
 """The results as Markdown: one table per network, reasons, context.
 
-``python -m bench.report docs/benchmarks`` writes README.md and the charts again from compare.json.
+``python -m bench.report docs/benchmarks`` writes README.md and the charts again from toolchains.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ INTRODUCTION = """# Comparison with other toolchains
 
 Every toolchain gets the same thing: the network in the paper's literal form (`onenet.models.onenet`, in PyTorch), the same
 weights, the same calibration images. What each makes of it as its documentation says is measured on one machine, in one run.
-Written by `make bench`; do not edit. All samples are in [compare.json](compare.json).
+Written by `make toolchains`; do not edit. All samples are in [toolchains.json](toolchains.json).
 """
 
 READING = """## How to read it
@@ -42,12 +42,12 @@ READING = """## How to read it
 Each row is a process in the environment of its toolchain, warmed up for 0.5 s. All processes of a network stay alive and
 are asked in turn, in another order each round, so that a slow minute of the machine hits all of them. Threads are set
 through each toolchain's own option. OpenVINO computes fp32 in fp32 (its default is bf16 where the processor has it).
-onnxruntime's int8 row is the fastest of eight settings; [compare.json](compare.json) lists them all, and how every file was
-made.
+onnxruntime's int8 row is the fastest of eight settings; [toolchains.json](toolchains.json) lists them all, and how every
+file was made.
 
-`make bench` repeats it. The first run makes one environment per toolchain in `build/bench` (20 GB) and converts everything;
-later runs convert what changed. `python -m bench.compare --help` lists how to measure a part. Stop everything else on the
-machine first: the load before, during and after is in the table at the top.
+`make toolchains` repeats it. The first run makes one environment per toolchain in `build/bench` (20 GB) and converts
+everything; later runs convert what changed. `python -m bench.toolchains --help` lists how to measure a part. Stop everything
+else on the machine first: the load before, during and after is in the table at the top.
 """
 
 
@@ -82,9 +82,25 @@ def context_text(document: dict[str, Any]) -> str:
         f"| rounds, seconds per row and round | {document['rounds']}, {document['seconds']} |",
         "",
     ]
-    if load["before"][0] > BUSY * c["cores"]:
-        lines += ["**The machine was busy before the run began; repeat it on a quiet one.**", ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *busy_lines(load, c["cores"])])
+
+
+def busy_lines(load: dict[str, Any], cores: int) -> list[str]:
+    """What the load says about other work on the machine.
+
+    The load before holds the minutes before, our own conversions too. The lowest load during the run holds one measuring
+    process and whatever else never stopped.
+    """
+    if load["before"][0] <= BUSY * cores:
+        return []
+    lowest = min((averages[0] for averages in load["during"]), default=None)
+    if lowest is None or lowest > 1 + BUSY * cores:
+        return ["**The machine was busy; repeat it on a quiet one.**", ""]
+    return [
+        "The load before the run is that of the minutes before it, with our own conversions.",
+        f"While it ran, the load fell to {lowest}: one measuring process is 1.",
+        "",
+    ]
 
 
 def span(values: list[list[float]]) -> str:
@@ -206,4 +222,4 @@ def write(document: dict[str, Any], folder: Path) -> None:
 
 if __name__ == "__main__":
     out = Path(sys.argv[1])
-    write(json.loads((out / "compare.json").read_text()), out)
+    write(json.loads((out / "toolchains.json").read_text()), out)

@@ -13,7 +13,6 @@ KNOWN: dict[tuple[str, str], str] = {
     ("onenet.cli.export", "onenet"): "the facade's functions; goes with the new options",
     ("onenet.cli.models", "onenet"): "the facade's functions; goes with the new options",
     ("onenet.cli.quantize", "onenet"): "the facade's functions; goes with the budget",
-    ("onenet.exporters.rebuild", "onenet"): "the facade's functions",
     ("onenet.runtimes.backends.litert", "onenet.runtimes.layers"): "LayerValue goes to session.py",
     ("onenet.runtimes.backends.onnxruntime", "onenet.runtimes.layers"): "LayerValue goes to session.py",
 }

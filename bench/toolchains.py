@@ -1,10 +1,10 @@
 """Our artifacts beside what other toolchains make of the same network and weights.
 
-* ``python -m bench.compare``: everything, into docs/benchmarks (``make bench``);
-* ``python -m bench.compare --network onenet-ed4 --row OpenVINO --row onenet --out build/try``: a part;
-* ``python -m bench.compare --network onenet-e4 --update``: one network anew, the others stay in the tables;
-* ``python -m bench.compare --older``: LiteRT and ONNX Runtime without AVX-512 and VNNI, into docs/benchmarks/older;
-* ``python -m bench.compare --convert-only``: make the environments and convert, time nothing.
+* ``python -m bench.toolchains``: everything, into docs/benchmarks (``make toolchains``);
+* ``python -m bench.toolchains --network onenet-ed4 --row OpenVINO --row onenet --out build/try``: a part;
+* ``python -m bench.toolchains --network onenet-e4 --update``: one network anew, the others stay in the tables;
+* ``python -m bench.toolchains --older``: LiteRT and ONNX Runtime without AVX-512 and VNNI, into docs/benchmarks/older;
+* ``python -m bench.toolchains --convert-only``: make the environments and convert, time nothing.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="how often every row is asked")] = 3,
     seconds: Annotated[float, typer.Option(min=0.0, help="per row and round, at least one inference")] = 0.4,
     out: Annotated[
-        Path | None, typer.Option(help="folder for compare.json, README.md and the charts; default: docs/benchmarks")
+        Path | None, typer.Option(help="folder for toolchains.json, README.md and the charts; default: docs/benchmarks")
     ] = None,
     as_older: Annotated[bool, typer.Option("--older", help="hide AVX-512, VNNI and AMX from LiteRT and ONNX Runtime")] = False,
     update: Annotated[
         bool,
-        typer.Option("--update", help="keep the other networks in OUT/compare.json; same machine and versions only"),
+        typer.Option("--update", help="keep the other networks in OUT/toolchains.json; same machine and versions only"),
     ] = False,
     convert_only: Annotated[bool, typer.Option("--convert-only", help="fill the caches, time nothing")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="try again what failed to install or to convert")] = False,
@@ -178,9 +178,9 @@ def earlier_in(out: Path) -> dict[str, Any]:
         RequestError: nothing was measured into this folder yet.
     """
     try:
-        return dict(json.loads((out / "compare.json").read_text()))
+        return dict(json.loads((out / "toolchains.json").read_text()))
     except OSError as error:
-        raise RequestError(f"--update needs {out / 'compare.json'}: {error.strerror}; measure without it first") from None
+        raise RequestError(f"--update needs {out / 'toolchains.json'}: {error.strerror}; measure without it first") from None
 
 
 def check_alike(earlier: dict[str, Any], document: dict[str, Any]) -> None:
@@ -206,7 +206,7 @@ def merged(earlier: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
 
 def finish(document: dict[str, Any], folder: Path, out: Path) -> None:
     """Write everything beside its place, then rename."""
-    (folder / "compare.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    (folder / "toolchains.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")
     report.write(document, folder)
     for path in sorted(folder.iterdir()):
         if path.is_file():

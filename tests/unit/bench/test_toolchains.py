@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from bench import chart, peers, report, rows, summary
-from bench.compare import add_runs, check_alike, merged
 from bench.environments import environment_id, pip_reason, python_of
 from bench.measure import Worker, measure, quality
 from bench.networks import NETWORKS, Network, hash_of
 from bench.rows import Conversion, Task
+from bench.toolchains import add_runs, check_alike, merged
 from bench.worker import reason_of
 from onenet.errors import RequestError, ToolError
 
@@ -235,3 +235,17 @@ def test_chart_is_800_pixels_wide(tmp_path: Path) -> None:
 
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size[0] == 800
+
+
+@pytest.mark.parametrize(
+    ("before", "during", "says"),
+    [
+        (0.3, [], None),
+        (1.4, [], "busy"),
+        (1.4, [[2.6], [1.9]], "busy"),
+        (1.4, [[2.6], [1.1]], "fell to 1.1"),
+    ],
+)
+def test_what_the_load_says(before: float, during: list[list[float]], says: str | None) -> None:
+    lines = report.busy_lines({"before": [before], "during": during}, cores=2)
+    assert says in " ".join(lines) if says else lines == []

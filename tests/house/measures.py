@@ -1,7 +1,7 @@
 """Figures of the product's source: ``python -m tests.house.measures [CHECKOUT]`` prints them.
 
-A code line holds something besides a comment, a docstring or blanks. A function's length is what an editor shows, from ``def`` to its
-last line. Public is what has no leading underscore, up to its module, classes and their methods included, nested functions not.
+A code line holds something besides a comment, a docstring or blanks. A function's length is what an editor shows, from
+``def`` to its last line. Public is what has no leading underscore: modules, classes and their methods, a module's functions.
 """
 
 from __future__ import annotations

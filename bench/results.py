@@ -28,15 +28,14 @@ from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples, default_calibration, default_evaluation
 from onenet.cli.shared import one_line_errors
 from onenet.errors import OneNetError, RequestError
-from onenet.exporters.pairs import PRECISIONS, SUFFIXES
 from onenet.exporters.pipeline import ExportedArtifact, float_outputs
 from onenet.model import Model
 from onenet.models import REGISTRY
 from onenet.runtimes.parity import confidence_of, labels_of
+from onenet.targets import PRECISIONS, TARGETS, pairs
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
-NAMES = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
 
 HEAD = """# Accuracy of the shipped models
 
@@ -120,7 +119,7 @@ def measure_model(model: Model, images: LabelledImages, samples: Samples) -> dic
     with quiet():
         quantized = onenet.calibrate(onenet.lower(model), samples)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = [measure_row(quantized, t, p, images, Path(scratch)) for t in SUFFIXES for p in PRECISIONS]
+        rows = [measure_row(quantized, t, p, images, Path(scratch)) for t, p in pairs()]
     return {
         "name": model.spec.name,
         "parameters": model.spec.source["parameters"],
@@ -151,7 +150,7 @@ def measure_row(model: QuantizedModel, target: str, precision: str, images: Labe
         artifact = onenet.export(model, target=target, precision=precision, out=scratch, evaluation=images)
     except OneNetError as error:
         return {**row, "reason": str(error)}
-    row |= {"bytes": artifact.bytes, "runtime": artifact.verification.runtime, "reason": None}
+    row |= {"bytes": artifact.bytes, "runtime": artifact.verification.runtime.as_dict(), "reason": None}
     if artifact.quality is None:
         return {**row, "reason": reason_of(artifact)}
     return {**row, "quality": artifact.quality.as_dict()}
@@ -196,7 +195,7 @@ def readme_text(document: dict[str, Any]) -> str:
     for model in document["models"]:
         floats = model["float"]
         rows: list[tuple[str, str, Cell]] = [
-            (f"**{model['name']}**: {' / '.join(NAMES[t] for t in SUFFIXES)}, MB", "bytes", size_cell),
+            (f"**{model['name']}**: {' / '.join(each.title for each in TARGETS.cards().values())}, MB", "bytes", size_cell),
             (f"mIoU (float model {floats['miou']:.4f})", "quality", score("miou")),
             (f"Dice (float model {floats['dice']:.4f})", "quality", score("dice")),
             (f"mAP@0.5 (float model {floats['map50']:.4f})", "quality", score("map50")),

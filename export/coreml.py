@@ -21,8 +21,6 @@ from onenet.base.quiet import quiet
 from onenet.exporters.job import Job
 from onenet.spec import TensorSpec
 
-LAYOUT = "NCHW"
-PACKAGES = ("torch", "torchao", "coremltools")
 METADATA = "onenet"
 NAMESPACE = "https://arxiv.org/abs/2411.09838"
 """Root of the package items' identifiers: random UUIDs would make two exports differ."""

@@ -10,10 +10,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from onenet.calibration.quantized import QuantizedModel
-from onenet.exporters.pairs import SUFFIXES
 from onenet.lowering import ArrangedModule, arrange
 from onenet.model import Model
 from onenet.spec import TensorSpec
+from onenet.targets import target_of
 
 Target = Literal["tflite", "onnx", "coreml"]
 Precision = Literal["fp32", "fp16", "int8", "w8"]
@@ -49,14 +49,13 @@ class Job:
         """What the converter reads: the float or calibrated module in the target's own form."""
         module: nn.Module = self.model.module
         if self.quantized is not None:
-            # litert-torch reads weights behind their own quantize operator, the others read int8 constants.
-            module = self.quantized.open_form if self.target == "tflite" else self.quantized.reference
+            module = self.quantized.open_form if target_of(self.target).open_weights else self.quantized.reference
         winograd = self.winograd and self.precision == "fp32"
         return arrange(module, self.model.example(), self.target, winograd=winograd)
 
     @property
     def file_name(self) -> str:
-        return self.stem + SUFFIXES[self.target]
+        return self.stem + target_of(self.target).suffix
 
 
 def recipe_text(quantized: QuantizedModel) -> str:

@@ -24,7 +24,7 @@ from onenet.base.arrays import Array
 from onenet.base.metrics import sqnr_db
 from onenet.base.quiet import quiet
 from onenet.base.text import shape_text
-from onenet.errors import OneNetError, ToolError
+from onenet.errors import OneNetError
 from onenet.exporters.job import Job
 from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, aten, plain
 from onenet.runtimes.artifact import Artifact, open_artifact
@@ -32,16 +32,14 @@ from onenet.runtimes.layers import (
     TOLERANCES,
     Difference,
     Layer,
-    LayerValue,
     Profile,
     aligned,
     describe,
     difference,
     judge,
-    program_layers,
 )
-from onenet.runtimes.parity import may_saturate, read_golden
-from onenet.runtimes.tensors import quantize, to_stored
+from onenet.runtimes.parity import read_golden
+from onenet.runtimes.session import LayerValue
 
 Floats = NDArray[np.float32]
 RELU = (aten.relu.default, aten.relu_.default)
@@ -296,7 +294,7 @@ def make_profile(artifact: Artifact, found: Comparison) -> Profile:
         artifact.path.name,
         found.reference.job.target,
         found.reference.job.precision,
-        {**session.runtime, "kernels": getattr(session, "layer_kernels", session.runtime["kernels"])},
+        dataclasses.replace(session.runtime, kernels=session.layer_kernels),
         tuple(make_layer(site, found) for site in found.alone),
         missing=tuple(site.operators[0] for site in sites if site not in found.alone),
         extra=tuple(name for name in found.values if name.partition(".")[0] not in known),
@@ -316,18 +314,11 @@ def make_layer(site: Site, found: Comparison) -> Layer:
 def open_exact(path: Path) -> Artifact:
     """The artifact; in exact arithmetic where this CPU's int8 kernels saturate, which is not the artifact's fault."""
     artifact = open_artifact(path)
-    return open_artifact(path, exact_int8=True) if may_saturate(artifact) else artifact
+    return open_artifact(path, exact_int8=True) if artifact.session.may_saturate else artifact
 
 
 def artifact_values(artifact: Artifact, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
-    stored = {spec.name: quantize(to_stored(feeds[spec.name], spec), spec) for spec in artifact.inputs}
-    if artifact.manifest["target"] == "coreml":
-        return program_layers(artifact.session, stored)
-    look = getattr(artifact.session, "layers", None)
-    if look is None:
-        raise ToolError(f"{artifact.session.runtime['name']} cannot show what is between the layers of {artifact.path.name}")
-    values: dict[str, LayerValue] = look(stored)
-    return values
+    return artifact.session.layers(artifact.stored(feeds))
 
 
 def artifact_names(job: Job, program: ExportedProgram) -> dict[str, str]:

@@ -19,8 +19,6 @@ from onenet.exporters.job import Job, as_list
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the exporter's optimiser may load onnxruntime
 
-LAYOUT = "NCHW"
-PACKAGES = ("torch", "torchao", "onnx", "onnxscript")
 METADATA = "onenet"
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 

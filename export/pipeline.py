@@ -27,11 +27,11 @@ from onenet.errors import CheckError, RequestError
 from onenet.exporters.job import Job, as_list
 from onenet.exporters.layers import first_bad_layer
 from onenet.exporters.manifest import make_manifest, to_json
-from onenet.exporters.pairs import check_pair
 from onenet.lowering import lower
 from onenet.model import Model
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import open_artifact, sidecar_of
+from onenet.targets import check_pair, target_of
 
 Run = Callable[[NDArray[np.float32]], NDArray[Any]]
 """A batch of images (N, C, H, W) to the first output."""
@@ -103,7 +103,8 @@ def export(
         temporary = folder / job.file_name
         run_converter(backend, job, temporary)
         picture = first_picture(evaluation)
-        manifest = make_manifest(job, backend.LAYOUT, backend.PACKAGES, backend.io_quantization(temporary), picture)
+        card = target_of(target)
+        manifest = make_manifest(job, card.layout, card.packages, backend.io_quantization(temporary), picture)
         backend.embed(temporary, to_json(manifest))
         with quiet():
             verification = parity.verify_here(temporary) if verify else None

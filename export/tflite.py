@@ -33,8 +33,6 @@ from onenet.calibration.quantized import QuantizedModel
 from onenet.exporters.job import Job, Named
 from onenet.exporters.layers import named_module, named_program
 
-LAYOUT = "NHWC"
-PACKAGES = ("torch", "torchao", "litert-torch", "ai-edge-quantizer")
 METADATA = "onenet"
 
 

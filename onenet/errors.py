@@ -4,6 +4,7 @@
      ├─ CheckError      1  an artifact, a budget or a comparison failed its check
      ├─ RequestError    2  the request cannot be carried out as written
      └─ ToolError       3  a converter, runtime, file system or device failed
+         └─ NotShownError  a runtime cannot show what was asked of it
 
 A message is one line: what was asked, what was found, what is supported, what to do.
 """
@@ -33,3 +34,7 @@ class ToolError(OneNetError):
     """A tool, a runtime, the file system or a device failed."""
 
     exit_code = 3
+
+
+class NotShownError(ToolError):
+    """This runtime cannot show what was asked: its operators, their times, what is between them."""

@@ -47,15 +47,15 @@ class Artifact:
         return {spec.name: to_canonical(dequantize(results[spec.name], spec), spec) for spec in self.outputs}
 
 
-def open_artifact(path: Path, threads: int | None = None, *, exact_int8: bool = False) -> Artifact:
-    """Open an artifact made by onenet.
+def open_artifact(path: Path, threads: int | None = None, *, runtime: str | None = None, exact_int8: bool = False) -> Artifact:
+    """Open an artifact made by onenet; the arguments are those of ``open_session``.
 
     Raises:
-        RequestError: no such file, or a format that is not supported.
+        RequestError: no such file, a format that is not supported, or a runtime that does not open it.
         CheckError: the file carries no onenet manifest, or one of another schema.
         ToolError: the runtime is missing or cannot load the file.
     """
-    return Artifact(path, manifest_of(path), open_session(path, threads, exact_int8=exact_int8))
+    return Artifact(path, manifest_of(path), open_session(path, threads, runtime=runtime, exact_int8=exact_int8))
 
 
 def manifest_of(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from onenet.base.text import one_line
 from onenet.errors import OneNetError, ToolError
 from onenet.runtimes.artifact import sidecar_of
 from onenet.runtimes.parity import Check, Verification, verify_here
+from onenet.runtimes.session import RuntimeInfo
 
 MEMORY = 2 << 30
 """Bytes of address space, beside ``COPIES`` of the file. Python with onnxruntime and a small network takes 0.3 GB."""
@@ -34,7 +35,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """numpy reserves address space for a thread on each core."""
 
 
-def verify(path: Path, threads: int | None = None) -> Verification:
+def verify(path: Path, threads: int | None = None, runtime: str | None = None) -> Verification:
     """``parity.verify_here`` in a process of its own, on one thread unless told otherwise.
 
     Raises:
@@ -42,7 +43,7 @@ def verify(path: Path, threads: int | None = None) -> Verification:
         ToolError: the file ended the process, or passed a limit.
     """
     limit = MEMORY + COPIES * size_of(path)
-    command = [sys.executable, "-c", PROGRAM.format(path=sys.path), str(path), str(threads or 1), str(limit)]
+    command = [sys.executable, "-c", PROGRAM.format(path=sys.path), str(path), str(threads or 1), str(limit), runtime or ""]
     pipes: dict[str, Any] = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, timeout=SECONDS, check=False, **pipes)
@@ -53,7 +54,8 @@ def verify(path: Path, threads: int | None = None) -> Verification:
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["text"])
-    return Verification(**{**answer, "checks": tuple(Check(**each) for each in answer["checks"])})
+    checks = tuple(Check(**each) for each in answer["checks"])
+    return Verification(**{**answer, "runtime": RuntimeInfo(**answer["runtime"]), "checks": checks})
 
 
 def advice(path: Path) -> str:
@@ -68,18 +70,18 @@ def cause(code: int) -> str:
         return f"exit code {code}"
 
 
-def main(path: str, threads: str, limit: str) -> None:
+def main(path: str, threads: str, limit: str, runtime: str) -> None:
     """The process: check, and print the answer as JSON on what was stdout before the runtimes could print there."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     limit_memory(int(limit))
-    json.dump(examine(Path(path), int(threads), int(limit)), answer)
+    json.dump(examine(Path(path), int(threads), int(limit), runtime or None), answer)
     answer.close()
 
 
-def examine(path: Path, threads: int, limit: int) -> dict[str, Any]:
+def examine(path: Path, threads: int, limit: int, runtime: str | None) -> dict[str, Any]:
     try:
-        found = verify_here(path, threads).as_dict()
+        found = verify_here(path, threads, runtime).as_dict()
         del found["passed"]
         return found
     except OneNetError as error:

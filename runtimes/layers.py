@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from onenet.base.arrays import Array
 from onenet.base.metrics import sqnr_db
-
-Array = NDArray[Any]
+from onenet.runtimes.session import RuntimeInfo
 
 
 @dataclass(frozen=True)
@@ -60,19 +59,6 @@ MOVES = (
     "pixel_shuffle",
     "pixel_unshuffle",
 )
-
-
-@dataclass(frozen=True)
-class LayerValue:
-    """A layer's output as the artifact stores it: float, or integers with their scale and zero point."""
-
-    stored: Array
-    scale: float | None = None
-    zero_point: int = 0
-
-    def floats(self) -> NDArray[np.float32]:
-        values = self.stored.astype(np.float32)
-        return values if self.scale is None else (values - np.float32(self.zero_point)) * np.float32(self.scale)
 
 
 @dataclass(frozen=True)
@@ -123,7 +109,7 @@ class Profile:
     artifact: str
     target: str
     precision: str
-    runtime: dict[str, Any]
+    runtime: RuntimeInfo
     layers: tuple[Layer, ...]
     missing: tuple[str, ...]
     """Layers of the reference that the artifact holds no value of: its converter fused them, or left them out."""
@@ -245,54 +231,3 @@ def describe(profile: Profile) -> str:
     if bad is None:
         return f"All {len(profile.layers)} layers are right on their own inputs."
     return f"The first bad layer is {', '.join(bad.operators)}: {bad.wrong}."
-
-
-HALF = "_cast_fp16"
-"""What coremltools puts behind the names of operators in float16."""
-RESCALED = ("add", "sub")
-"""Around these coremltools 9 divides the scales of quantized values by one of them (its pass
-``distributive_quantized_binary_op_scale_normalization``): the integers stay, the scales there no longer say what they mean."""
-
-
-def program_layers(package: Any, feeds: dict[str, Array]) -> dict[str, LayerValue]:
-    """Operator -> value of a Core ML package, in its evaluator; a quantized one as it is stored.
-
-    Raises:
-        CheckError: the package is damaged.
-        ToolError: the evaluator does not know all of the program.
-    """
-    values: dict[str, Array] = {}
-
-    def watch(_: str, name: str, value: Array) -> None:
-        values[name] = value
-
-    package.evaluate(feeds, watch)
-    steps = [step for step in package.program.steps if not step.type.startswith("constexpr_")]
-    found = {step.outputs[0].name: LayerValue(values[step.outputs[0].name]) for step in steps}
-    for quantize in [step for step in steps if step.type == "quantize"]:
-        (source,) = quantize.arguments["input"]
-        scale_of = meaning(quantize, steps)
-        del found[quantize.outputs[0].name]
-        found.pop(source, None)
-        if scale_of is not None:
-            (scale,), (zero_point,) = scale_of.arguments["scale"], scale_of.arguments.get("zero_point", [np.zeros(())])
-            found[source] = LayerValue(values[quantize.outputs[0].name], float(scale), int(zero_point))
-    dequantized = {step.outputs[0].name for step in steps if step.type == "dequantize"}
-    return {name.removesuffix(HALF): value for name, value in found.items() if name not in dequantized}
-
-
-def meaning(quantize: Any, steps: list[Any]) -> Any:
-    """The quantize or dequantize operator whose scale is a stored value's; None where every one of them was changed."""
-
-    def readers(name: str, kinds: tuple[str, ...]) -> list[Any]:
-        return [step for step in steps if step.type in kinds and any(name in each for each in names_in(step))]
-
-    dequantized = readers(quantize.outputs[0].name, ("dequantize",))
-    plain = next((step for step in dequantized if not readers(step.outputs[0].name, RESCALED)), None)
-    source = next((step for step in steps if [step.outputs[0].name] in names_in(quantize)), None)
-    return plain or (None if source is not None and source.type in RESCALED else quantize)
-
-
-def names_in(step: Any) -> list[list[str]]:
-    """The values that each argument is bound to; constants are arrays."""
-    return [[each for each in operands if isinstance(each, str)] for operands in step.arguments.values()]

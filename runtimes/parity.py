@@ -19,8 +19,9 @@ from onenet.base.text import one_line
 from onenet.errors import CheckError
 from onenet.runtimes import golden
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar, sidecar_of
-from onenet.runtimes.session import EVALUATOR
+from onenet.runtimes.session import RuntimeInfo
 from onenet.spec import TensorSpec
+from onenet.targets import TARGETS
 
 Array = NDArray[Any]
 
@@ -49,13 +50,8 @@ TOLERANCES: dict[str, Tolerance] = {
     # Against the same int8 weights in float arithmetic.
     "w8": Tolerance(relative=2e-5),
 }
-OF_TARGET: dict[tuple[str, str], Tolerance] = {
-    # Activations are rounded after every operator too: 45 to 64 dB an image on the shipped models.
-    ("coreml", "fp16"): Tolerance(sqnr_db=40.0),
-}
-"""Where a target's own arithmetic needs another one."""
 
-NOT_OPENED = {"name": "not opened", "version": "", "kernels": ""}
+NOT_OPENED = RuntimeInfo("not opened", "", "")
 """Stands for the runtime of a file that failed before one was needed."""
 UNTRAINED_AGREEMENT = 0.9
 """Share of equal labels asked of random weights in int8: 0.7 steps of rounding measured 1.6 % of other labels there."""
@@ -77,7 +73,7 @@ class Verification:
     artifact: str
     target: str
     precision: str
-    runtime: dict[str, Any]
+    runtime: RuntimeInfo
     checks: tuple[Check, ...]
 
     @property
@@ -88,17 +84,21 @@ class Verification:
         return {**asdict(self), "passed": self.passed}
 
 
-def verify_here(path: Path, threads: int | None = None) -> Verification:
-    """``verify`` of a file that may be trusted not to harm this process, such as one's own.
+def verify_here(path: Path, threads: int | None = None, runtime: str | None = None) -> Verification:
+    """``onenet.runtimes.verify.verify`` of a file that may be trusted not to harm this process, such as one's own.
+
+    Args:
+        threads: CPU threads; None takes all cores that this process may use.
+        runtime: the runtime's name; None takes the first that opens the format and is installed.
 
     Raises:
-        RequestError, CheckError, ToolError: as ``verify``.
+        RequestError, CheckError, ToolError: as there.
     """
     manifest = manifest_of(path)
     if manifest["precision"] not in TOLERANCES:
         raise CheckError(f"{path.name} has precision {manifest['precision']!r}; this version checks {', '.join(TOLERANCES)}")
     checks = [check_bytes(path)]
-    artifact = open_artifact(path, threads)
+    artifact = open_artifact(path, threads, runtime=runtime)
     checks += [*check_structure(artifact), *check_signature(artifact)]
     if all(check.passed is not False for check in checks):
         checks += check_values_here(artifact)
@@ -123,14 +123,11 @@ def check_bytes(path: Path) -> Check:
 
 def check_structure(artifact: Artifact) -> list[Check]:
     """Where the runtime can look into the file without running it: is everything there that it refers to?"""
-    look = getattr(artifact.session, "check", None)
-    if look is None:
-        return []
     try:
-        look()
+        what = artifact.session.check()
     except CheckError as error:
         return [Check("structure", False, one_line(error))]
-    return [Check("structure", True, "every weight that the program refers to is in the package")]
+    return [] if what is None else [Check("structure", True, what)]
 
 
 def check_signature(artifact: Artifact) -> list[Check]:
@@ -157,11 +154,11 @@ def check_signature(artifact: Artifact) -> list[Check]:
 def check_values_here(artifact: Artifact) -> list[Check]:
     """``check_values`` where this machine can run the artifact, and the reason where it cannot."""
     if not artifact.session.runs_here:
-        return [Check("values", None, one_line(f"unchecked: {artifact.session.runtime['kernels']}"))]
+        return [Check("values", None, one_line(f"unchecked: {artifact.session.runtime.kernels}"))]
     checks = check_values(artifact)
-    if artifact.session.runtime["name"] == EVALUATOR:
+    if artifact.session.runtime.is_evaluator:
         return [replace(check, detail=f"{check.detail} (evaluator parity)") for check in checks]
-    if any(check.passed is False for check in checks) and may_saturate(artifact):
+    if any(check.passed is False for check in checks) and artifact.session.may_saturate:
         return explain_saturation(artifact, checks)
     return checks
 
@@ -201,7 +198,9 @@ def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[dict[s
 def tolerance_of(manifest: dict[str, Any]) -> Tolerance:
     """The precision's tolerance; an untrained network's classes are nearly tied everywhere, so its labels prove less."""
     precision = manifest["precision"]
-    tolerance = OF_TARGET.get((manifest["target"], precision), TOLERANCES[precision])
+    tolerance, card = TOLERANCES[precision], TARGETS.cards().get(manifest["target"])
+    if card is not None and precision in card.sqnr_db:
+        tolerance = replace(tolerance, sqnr_db=card.sqnr_db[precision])
     untrained = (manifest.get("source") or {}).get("weights") == "random"
     return replace(tolerance, agreement=UNTRAINED_AGREEMENT) if untrained and tolerance.agreement else tolerance
 
@@ -236,17 +235,9 @@ def compare(spec: TensorSpec, tolerance: Tolerance, reference: Array, found: Arr
     return Check(f"values of {spec.name}", passed, ", ".join(details))
 
 
-def may_saturate(artifact: Artifact) -> bool:
-    """An int8 ONNX artifact on an x86 CPU whose int8 kernels add in 16 bits (no VNNI)."""
-    from onenet.base.host import has_vnni
-
-    manifest = artifact.manifest
-    return bool(manifest["target"] == "onnx" and manifest["precision"] == "int8" and has_vnni() is False)
-
-
 def explain_saturation(artifact: Artifact, native: list[Check]) -> list[Check]:
     """Repeat the check with the quantized operators computed in float: right values there mean that the CPU saturates."""
-    exact = check_values(open_artifact(artifact.path, exact_int8=True))
+    exact = check_values(open_artifact(artifact.path, runtime=artifact.session.runtime.name, exact_int8=True))
     if not all(check.passed for check in exact):
         return native
     note = "this CPU has no VNNI and its int8 kernels saturate; the artifact is right (in exact arithmetic: {})"

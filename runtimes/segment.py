@@ -113,7 +113,7 @@ def check_segments(artifact: Artifact) -> None:
     """
     name, session = artifact.path.name, artifact.session
     if not session.runs_here:
-        raise RequestError(f"{name} cannot be run here: {session.runtime['kernels']}")
+        raise RequestError(f"{name} cannot be run here: {session.runtime.kernels}")
     feed, output = artifact.inputs[0].canonical(), artifact.outputs[0].canonical()
     if len(artifact.inputs) != 1 or len(feed.shape) != 4 or feed.shape[1] not in (1, 3):
         raise RequestError(f"{name} takes {' and '.join(shape_text(t.shape) for t in artifact.inputs)}; one image is needed")

@@ -9,11 +9,15 @@ from onenet.runtimes.artifact import read_sidecar
 from onenet.runtimes.parity import NOT_OPENED, Verification, check_bytes, verify_here
 
 
-def verify(path: Path | str, threads: int | None = None) -> Verification:
+def verify(path: Path | str, threads: int | None = None, runtime: str | None = None) -> Verification:
     """Check an artifact alone: its bytes, names, shapes and golden pair. Needs its runtime, not torch.
 
     A file that is not the one which the manifest beside it describes is not opened. A file with no manifest beside it is
     opened in a process of its own, so that a damaged one cannot take this process with it.
+
+    Args:
+        threads: CPU threads; None takes all cores that this process may use.
+        runtime: the runtime's name (``tflite-runtime``); None takes the first that opens the format and is installed.
 
     Raises:
         RequestError: no such artifact, or not a format that onenet writes.
@@ -21,9 +25,9 @@ def verify(path: Path | str, threads: int | None = None) -> Verification:
         ToolError: the runtime is missing, cannot load it, or does not survive it.
     """
     path = Path(path)
-    runtime_of(path)
+    runtime_of(path, runtime)
     check = check_bytes(path)
     if check.passed is False:
         beside = read_sidecar(path) or {}
         return Verification(path.name, str(beside.get("target")), str(beside.get("precision")), NOT_OPENED, (check,))
-    return verify_here(path, threads) if check.passed else isolated.verify(path, threads)
+    return verify_here(path, threads, runtime) if check.passed else isolated.verify(path, threads, runtime)

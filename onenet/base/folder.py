@@ -82,7 +82,7 @@ class Folder(Generic[T]):
 
     def cards_of(self, module: str) -> tuple[T, ...]:
         value: Any = vars(importlib.import_module(module)).get(self.attribute, ())
-        return value if isinstance(value, tuple) else (value,)
+        return value if type(value) is tuple else (value,)  # not a card that is a NamedTuple
 
 
 def place(card: Card) -> tuple[int, str]:

@@ -161,20 +161,19 @@ def print_search(search: SearchResult) -> None:
 
 
 def checked(artifact: ExportedArtifact) -> str:
-    from onenet.runtimes.session import EVALUATOR
 
     if artifact.verification is None:
         return "[yellow]no[/yellow]"
     unanswered = [c.name for c in artifact.verification.checks if c.passed is None and c.name != "bytes"]
     if unanswered:
         return f"[yellow]all but {', '.join(unanswered)}[/yellow]"
-    return "[green]evaluator[/green]" if artifact.verification.runtime["name"] == EVALUATOR else "[green]yes[/green]"
+    return "[green]evaluator[/green]" if artifact.verification.runtime.is_evaluator else "[green]yes[/green]"
 
 
 def print_verification(result: Verification) -> None:
     out = stdout()
     state = "[green]verified[/green]" if result.passed else "[red]FAILED[/red]"
-    runtime = f"{result.runtime['name']} {result.runtime['version']}".strip()
+    runtime = f"{result.runtime.name} {result.runtime.version}".strip()
     out.print(f"{escape(result.artifact)}: {state}  ({result.target} {result.precision}, {runtime})", soft_wrap=True)
     table = plain_table("", "check", "found")
     for check in result.checks:

@@ -190,7 +190,7 @@ class Request:
 
 def run(request: Request) -> None:
     from onenet.cli import quantize as command_quantize
-    from onenet.exporters.pairs import check_pair, combinations
+    from onenet.targets import check_pair, combinations
 
     pairs = list(combinations(request.targets, request.precisions))
     for target, precision in pairs:  # with --io int8, float artifacts made beside int8 ones keep float ends

@@ -60,7 +60,7 @@ def run(path: Path, sources: list[Path], out: Path | None, fit: Fit, threads: in
         results = [run_image(artifact, image, mask, fit, steps) for image, mask in masks.items()]
     peak = peak_bytes()
     if json:
-        runtime = artifact.session.runtime
+        runtime = artifact.session.runtime.as_dict()
         console.print_json(
             {"artifact": path.name, "runtime": runtime, "threads": threads, "peak_memory_bytes": peak, "images": results}
         )
@@ -101,7 +101,7 @@ def open_for_run(path: Path, threads: int | None, steps: console.Steps) -> Artif
         CheckError: it is not the file that the manifest beside it describes, or a file without one fails its check.
     """
     from onenet.runtimes.artifact import open_artifact
-    from onenet.runtimes.parity import check_bytes, may_saturate
+    from onenet.runtimes.parity import check_bytes
     from onenet.runtimes.segment import check_segments
     from onenet.runtimes.verify import verify
 
@@ -110,7 +110,7 @@ def open_for_run(path: Path, threads: int | None, steps: console.Steps) -> Artif
             refuse_failed(verify(path, threads))
         artifact = open_artifact(path, threads)
         check_segments(artifact)
-        saturates = may_saturate(artifact)
+        saturates = artifact.session.may_saturate
         artifact = open_artifact(path, threads, exact_int8=True) if saturates else artifact
     if saturates:
         steps.warn("this CPU has no VNNI and onnxruntime's int8 kernels saturate on it: computing in float, which is slower")

@@ -22,20 +22,19 @@ from onenet.errors import ToolError
 from onenet.runtimes import parity
 from onenet.runtimes.agent import latency
 from onenet.runtimes.artifact import Artifact, manifest_of, read_sidecar
+from onenet.runtimes.session import RuntimeInfo, Session
 from onenet.spec import TensorSpec
 
 SCHEMA = 1
 TIMED = "one inference: inputs in the interpreter's own types to outputs in them; pre- and post-processing are not in it"
 
 
-class Recorded:
-    """A ``Session`` that gives outputs computed elsewhere."""
-
-    runs_here = True
+class Recorded(Session):
+    """Gives outputs computed elsewhere."""
 
     def __init__(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], values: Mapping[str, NDArray[Any]]):
         self.inputs, self.outputs, self.values = inputs, outputs, values
-        self.runtime: dict[str, Any] = {"name": "recorded", "version": "", "kernels": ""}
+        self.runtime = RuntimeInfo("recorded", "", "")
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         del feeds

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any, NoReturn
@@ -29,13 +30,13 @@ from onenet.base.files import sha256_of
 from onenet.base.host import all_cores, peak_bytes, version_of
 from onenet.base.process import ask
 from onenet.base.text import one_line
-from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.runtimes import parity
+from onenet.errors import NotShownError, OneNetError, RequestError, ToolError
+from onenet.runtimes import RUNTIMES, parity
 from onenet.runtimes.agent import content as outside
 from onenet.runtimes.agent import latency, machine
 from onenet.runtimes.agent.latency import Plan
 from onenet.runtimes.artifact import Artifact, open_artifact
-from onenet.runtimes.backends import litert
+from onenet.runtimes.session import Operators
 from onenet.runtimes.tensors import dequantize, to_canonical
 
 LONGEST_REQUEST = 1 << 20
@@ -146,7 +147,8 @@ def command_line() -> list[str]:
 
 def describe() -> Answer:
     """The machine, and which interpreters load here."""
-    found = {package: hire({"task": "try", "package": package}, 60.0) for package in (*litert.INTERPRETERS, "onnxruntime")}
+    cards = [card for card in RUNTIMES.cards().values() if card.travels and card.packages]
+    found = {card.name: hire({"task": "try", "package": card.name}, 60.0) for card in cards}
     free = os.statvfs(".") if hasattr(os, "statvfs") else None
     return {
         "device": machine.identity(),
@@ -163,8 +165,6 @@ def describe() -> Answer:
 
 def work(task: Request) -> Answer:
     lower_chances()
-    if task.get("runtime"):
-        os.environ[litert.CHOICE] = task["runtime"]
     if task["task"] == "try":
         return {"version": try_package(task["package"])}
     return TASKS[task["task"]](task, Plan.from_dict(task["plan"]))
@@ -178,32 +178,27 @@ def lower_chances() -> None:
 
 def try_package(package: str) -> str | None:
     """Its version where it can be imported."""
-    os.environ[litert.CHOICE] = package
-    try:
-        if package in litert.INTERPRETERS:
-            litert.import_interpreter()
-        else:
-            from onenet.runtimes.backends.onnxruntime import import_onnxruntime
-
-            import_onnxruntime()
-    except ToolError:
-        return None
-    return version_of(package)
+    return version_of(package) if RUNTIMES.get(package, "runtime").is_usable() else None
 
 
 def check(task: Request, plan: Plan) -> Answer:
     """The golden pair, and what the file is made of."""
     del plan
-    found = parity.verify_here(Path(task["artifact"]), task.get("threads"))
-    session = open_artifact(Path(task["artifact"])).session
-    operators = session.operators() if hasattr(session, "operators") else {"partitions": None, "counts": {}}
-    return {**found.as_dict(), "operators": {**operators, "times": []}}
+    found = parity.verify_here(Path(task["artifact"]), task.get("threads"), task.get("runtime"))
+    operators = Operators({})
+    with suppress(NotShownError):
+        operators = open_task(task).session.operators()
+    return {**found.as_dict(), "operators": {**asdict(operators), "times": []}}
+
+
+def open_task(task: Request, threads: int | None = None) -> Artifact:
+    return open_artifact(Path(task["artifact"]), threads, runtime=task.get("runtime"))
 
 
 def one_round(task: Request, plan: Plan) -> Answer:
     bind(plan)
     baseline = peak_bytes()
-    load_ms, artifact = timed(lambda: open_artifact(Path(task["artifact"]), task["threads"]))
+    load_ms, artifact = timed(lambda: open_task(task, task["threads"]))
     feeds, stored = golden_feeds(artifact)
     first_ms, results = timed(lambda: artifact.session.run(stored))
 
@@ -244,7 +239,7 @@ def around(artifact: Artifact, feeds: dict[str, Any], results: dict[str, Any]) -
 
 def sustain(task: Request, plan: Plan) -> Answer:
     bind(plan)
-    artifact = open_artifact(Path(task["artifact"]), task["threads"])
+    artifact = open_task(task, task["threads"])
     _, stored = golden_feeds(artifact)
     artifact.session.run(stored)
     return {"sustained": latency.sustain(lambda: artifact.session.run(stored), plan.sustained_minutes)}
@@ -252,10 +247,13 @@ def sustain(task: Request, plan: Plan) -> Answer:
 
 def profile(task: Request, plan: Plan) -> Answer:
     bind(plan)
-    artifact = open_artifact(Path(task["artifact"]), plan.threads[0] if plan.threads else None)
+    artifact = open_task(task, plan.threads[0] if plan.threads else None)
     _, stored = golden_feeds(artifact)
-    measure_operators = getattr(artifact.session, "profile", None)
-    return {"times": measure_operators(stored, PROFILE_RUNS) if measure_operators else None}
+    try:
+        times = artifact.session.profile(stored, PROFILE_RUNS)
+    except NotShownError:
+        return {"times": None}
+    return {"times": [asdict(each) for each in times]}
 
 
 TASKS: dict[str, Callable[[Request, Plan], Answer]] = {

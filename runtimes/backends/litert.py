@@ -7,9 +7,7 @@ The line "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." on stderr sta
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import os
+import functools
 import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,33 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from onenet.base.arrays import Array
 from onenet.base.host import all_cores, require, version_of
 from onenet.base.text import one_line
-from onenet.errors import RequestError, ToolError
-from onenet.runtimes.layers import LayerValue
-from onenet.runtimes.session import METADATA, parse_manifest
+from onenet.errors import ToolError
+from onenet.runtimes.session import METADATA, LayerValue, Operators, Runtime, RuntimeInfo, Session, parse_manifest
 from onenet.runtimes.tensors import check_feeds
 from onenet.spec import TensorSpec
 
 IDENTIFIER = b"TFL3"
 INTERPRETERS = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
-CHOICE = "ONENET_INTERPRETER"
-"""Names the package to use where both are installed."""
+"""Distribution -> the module that holds its interpreter."""
 DAMAGED = (struct.error, IndexError, TypeError, ValueError, OverflowError, UnicodeDecodeError)
 """What reading a damaged flatbuffer raises."""
 
 
-class LiteRTSession:
-    """A ``Session`` on a TFLite file. Names are the signature's where the file has one, else the tensors' own."""
+class LiteRTSession(Session):
+    """A TFLite file. Names are the signature's where the file has one, else the tensors' own."""
 
-    runs_here = True
-    layer_kernels = "built-in, without XNNPACK"
-    """What computes the values that ``layers`` gives: XNNPACK shows none between its operators."""
-
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        package, self.module = import_interpreter()
+    def __init__(self, path: Path, threads: int | None = None, package: str = "ai-edge-litert") -> None:
+        self.module = require(INTERPRETERS[package])
         self.path, self.threads = path, threads or all_cores()
         try:
             self.interpreter = self.module.Interpreter(model_path=str(path), num_threads=self.threads)
@@ -51,7 +43,12 @@ class LiteRTSession:
             self.describe()
         except (ValueError, RuntimeError) as error:
             raise ToolError(f"{package} cannot load {path.name}: {one_line(error)}") from error
-        self.runtime: dict[str, Any] = {"name": package, "version": version_of(package), "kernels": self.kernels}
+        self.runtime = RuntimeInfo(package, version_of(package), self.kernels)
+
+    @property
+    def layer_kernels(self) -> str:
+        """XNNPACK shows nothing between its operators."""
+        return "built-in, without XNNPACK"
 
     def describe(self) -> None:
         names = signature_names(self.interpreter)
@@ -63,14 +60,14 @@ class LiteRTSession:
         self.outputs = tuple(spec_of(name, "logits", details[i]) for name, i in self.output_index.items())
         self.kernels = kernels(self.interpreter)
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         check_feeds(feeds, self.inputs)
         try:
             return self.compute(feeds)
         except (ValueError, RuntimeError) as error:
-            raise ToolError(f"{self.runtime['name']} failed on {self.path.name}: {one_line(error)}") from error
+            raise ToolError(f"{self.runtime.name} failed on {self.path.name}: {one_line(error)}") from error
 
-    def compute(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def compute(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         # Not through the signature runner: it resizes and allocates on every call, which adds to every measured time.
         if any(-1 in spec.shape for spec in self.inputs):
             for name, index in self.input_index.items():
@@ -81,18 +78,13 @@ class LiteRTSession:
         self.interpreter.invoke()
         return {name: self.interpreter.get_tensor(index) for name, index in self.output_index.items()}
 
-    def operators(self) -> dict[str, Any]:
-        """``counts``: how many of each operator the file holds; ``partitions`` of it that a delegate took over."""
+    def operators(self) -> Operators:
         names = Counter(each["op_name"] for each in self.interpreter._get_ops_details())
-        return {"partitions": names.pop("DELEGATE", 0), "counts": dict(sorted(names.items()))}
+        partitions = names.pop("DELEGATE", 0)
+        return Operators(dict(sorted(names.items())), partitions)
 
-    def layers(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, LayerValue]:
-        """Every value between the operators by its tensor's name, with axes as the file has them.
-
-        Raises:
-            RequestError: names, shapes or dtypes of ``feeds`` differ from ``inputs``.
-            ToolError: the runtime failed.
-        """
+    def layers(self, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
+        """By the tensor's name, with axes as the file has them."""
         check_feeds(feeds, self.inputs)
         try:
             interpreter = self.module.Interpreter(
@@ -109,25 +101,7 @@ class LiteRTSession:
             interpreter.invoke()
             return dict(layer_values(interpreter))
         except (ValueError, RuntimeError) as error:
-            raise ToolError(f"{self.runtime['name']} failed on {self.path.name}: {one_line(error)}") from error
-
-
-def load(path: Path, threads: int | None, exact_int8: bool) -> LiteRTSession:
-    del exact_int8  # its int8 kernels add in 32 bits on every CPU
-    return LiteRTSession(path, threads)
-
-
-def import_interpreter() -> tuple[str, Any]:
-    """The first of ``INTERPRETERS`` that is installed, or the one that the environment variable ``CHOICE`` names."""
-    wanted = os.environ.get(CHOICE)
-    if wanted is not None and wanted not in INTERPRETERS:
-        raise RequestError(f"{CHOICE} is {wanted!a:.100}; supported: {', '.join(INTERPRETERS)}")
-    for package, module in INTERPRETERS.items():
-        with contextlib.suppress(ImportError):
-            if wanted in (None, package):
-                return package, importlib.import_module(module)
-    package = wanted or "ai-edge-litert"
-    return package, require(INTERPRETERS[package])  # raises, and names the one to install
+            raise ToolError(f"{self.runtime.name} failed on {self.path.name}: {one_line(error)}") from error
 
 
 def signature_names(interpreter: Any) -> dict[int, str]:
@@ -187,7 +161,7 @@ def is_float(tensor: dict[str, Any]) -> bool:
     return bool(np.dtype(tensor["dtype"]).kind == "f")
 
 
-def read_manifest(path: Path) -> dict[str, Any] | None:
+def read_manifest(path: Path) -> dict[str, object] | None:
     """The metadata buffer ``onenet``."""
     try:
         data = metadata(read(path), METADATA.encode())
@@ -301,3 +275,25 @@ def read(path: Path) -> bytes:
     if content[4:8] != IDENTIFIER:
         raise ToolError(f"{path.name} is not a TFLite file: found {content[4:8]!r}, expected {IDENTIFIER!r} at byte 4")
     return content
+
+
+def open_in(package: str, path: Path, threads: int | None, exact_int8: bool) -> LiteRTSession:
+    del exact_int8  # its int8 kernels add in 32 bits on every CPU
+    return LiteRTSession(path, threads, package)
+
+
+def card(package: str, title: str, order: int) -> Runtime:
+    return Runtime(
+        name=package,
+        title=title,
+        suffixes=(".tflite",),
+        order=order,
+        open=functools.partial(open_in, package),
+        read_manifest=read_manifest,
+        load=functools.partial(require, INTERPRETERS[package]),
+        packages=(package,),
+        travels=True,
+    )
+
+
+RUNTIMES = (card("ai-edge-litert", "LiteRT", 1), card("tflite-runtime", "TensorFlow Lite", 2))

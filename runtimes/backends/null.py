@@ -12,21 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from onenet.base.arrays import Array
 from onenet.base.data import parse_json
 from onenet.base.text import one_line
 from onenet.errors import CheckError, ToolError
-from onenet.runtimes.session import METADATA
+from onenet.runtimes.session import METADATA, Runtime, RuntimeInfo, Session
 from onenet.runtimes.tensors import check_feeds, read_spec
 
 
-class NullSession:
-    """A ``Session`` whose outputs are zeros; open axes get length 1."""
-
-    runs_here = True
+class NullSession(Session):
+    """Outputs are zeros; open axes get length 1."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         content = read(path)
         try:
             self.inputs = tuple(read_spec(t) for t in content["inputs"])
@@ -34,9 +33,9 @@ class NullSession:
             self.seconds = float(content.get("milliseconds", 0)) / 1000
         except (KeyError, TypeError, ValueError) as error:
             raise ToolError(f"{path.name} does not describe inputs and outputs: {one_line(error)}") from error
-        self.runtime: dict[str, Any] = {"name": "null", "version": "1", "kernels": "zeros"}
+        self.runtime = RuntimeInfo("null", "1", "zeros")
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         check_feeds(feeds, self.inputs)
         end = time.perf_counter() + self.seconds
         while time.perf_counter() < end:  # as a network would, not asleep
@@ -47,12 +46,12 @@ class NullSession:
             raise ToolError(f"null failed: {one_line(error)}") from error
 
 
-def load(path: Path, threads: int | None, exact_int8: bool) -> NullSession:
+def open_file(path: Path, threads: int | None, exact_int8: bool) -> NullSession:
     del threads, exact_int8  # nothing is computed
     return NullSession(path)
 
 
-def read_manifest(path: Path) -> dict[str, Any] | None:
+def read_manifest(path: Path) -> dict[str, object] | None:
     """The object under the key ``onenet``."""
     manifest = read(path).get(METADATA)
     if manifest is not None and not isinstance(manifest, dict):
@@ -68,3 +67,6 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ToolError(f"{path.name} holds a JSON {type(content).__name__}, not an object")
     return content
+
+
+RUNTIMES = (Runtime("null", "null", (".null",), order=9, open=open_file, read_manifest=read_manifest, travels=True),)

@@ -11,35 +11,41 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from numpy.typing import NDArray
-
-from onenet.base.arrays import paired
+from onenet.base.arrays import Array, paired
 from onenet.base.host import all_cores, has_vnni, require
 from onenet.base.text import one_line
 from onenet.errors import CheckError, ToolError
-from onenet.runtimes.layers import LayerValue
-from onenet.runtimes.session import METADATA, parse_manifest
+from onenet.runtimes.session import (
+    METADATA,
+    LayerValue,
+    Operators,
+    OperatorTime,
+    Runtime,
+    RuntimeInfo,
+    Session,
+    parse_manifest,
+)
 from onenet.runtimes.tensors import check_feeds
 from onenet.spec import TensorSpec
 
 DTYPES = {"float": "float32", "double": "float64"}
 """ONNX Runtime's names that are not numpy's."""
-QUANTIZED = (b"uantizeLinear", b"QLinear", b"MatMulInteger", b"ConvInteger")
-"""Parts of operator names that only a quantized graph holds."""
+INTEGER = (b"QuantizeLinear", b"QLinear", b"MatMulInteger", b"ConvInteger")
+"""Parts of operator names that only a graph with quantized activations holds."""
+QUANTIZED = (*INTEGER, b"DequantizeLinear")
+"""Those that only a quantized graph holds; where weights alone are quantized, they are dequantized and no more."""
 ERRORS_ONLY = 3
 FIXED = {1: 8, 5: 4}
 """Protobuf wire type -> bytes of a number of fixed size."""
 
 
-class OnnxSession:
-    """A ``Session`` on an ONNX file.
+class OnnxSession(Session):
+    """An ONNX file.
 
     On x86 CPUs without VNNI the int8 kernels add pairs of products in 16 bits, which saturates: outputs can be 26 steps
     off. ``exact_int8`` keeps every QuantizeLinear/DequantizeLinear pair and computes the operators between them in
     float (session option ``session.disable_quant_qdq``): what the quantized graph means, at the speed of float.
     """
-
-    runs_here = True
 
     def __init__(self, path: Path, threads: int | None = None, *, exact_int8: bool = False) -> None:
         ort = import_onnxruntime()
@@ -57,13 +63,10 @@ class OnnxSession:
             self.outputs = tuple(spec_of(node, "logits", scales) for node in self.session.get_outputs())
         except UnicodeDecodeError as error:
             raise ToolError(f"onnxruntime cannot load {path.name}: {one_line(error)}") from error
-        self.runtime: dict[str, Any] = {
-            "name": "onnxruntime",
-            "version": ort.__version__,
-            "kernels": kernels(is_quantized(path), exact_int8),
-        }
+        self.runtime = RuntimeInfo("onnxruntime", ort.__version__, kernels(holds(path, QUANTIZED), exact_int8))
+        self.may_saturate = not exact_int8 and has_vnni() is False and holds(path, INTEGER)
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         check_feeds(feeds, self.inputs)
         names = [spec.name for spec in self.outputs]
         try:
@@ -72,20 +75,15 @@ class OnnxSession:
             raise ToolError(f"onnxruntime failed on {self.path.name}: {one_line(error)}") from error
         return dict(paired(names, results))
 
-    def operators(self) -> dict[str, Any]:
-        """``counts``: how many of each operator the file holds, before onnxruntime rewrites them."""
+    def operators(self) -> Operators:
         # Field numbers of onnx.proto: ModelProto.graph 7, GraphProto.node 1, NodeProto.op_type 4.
         graphs = (value for number, value in fields(memoryview(self.path.read_bytes())) if number == 7)
         nodes = (value for graph in graphs for number, value in fields(graph) if number == 1)
         kinds = (str(value, "utf-8", "replace") for node in nodes for number, value in fields(node) if number == 4)
-        return {"partitions": None, "counts": dict(sorted(Counter(kinds).items()))}
+        return Operators(dict(sorted(Counter(kinds).items())))
 
-    def profile(self, feeds: Mapping[str, NDArray[Any]], runs: int) -> list[dict[str, Any]]:
-        """Mean time of every operator as onnxruntime runs it (after its own rewriting): ``name``, ``type``, ``ms``.
-
-        Raises:
-            RequestError, ToolError: as ``run``.
-        """
+    def profile(self, feeds: Mapping[str, Array], runs: int) -> list[OperatorTime]:
+        """Of the operators as onnxruntime runs them, after its own rewriting."""
         with tempfile.TemporaryDirectory() as folder:
             self.options.enable_profiling, self.options.profile_file_prefix = True, f"{folder}/profile"
             watched = OnnxSession(self.path, self.options.intra_op_num_threads)
@@ -95,15 +93,11 @@ class OnnxSession:
             events = json.loads(Path(watched.session.end_profiling()).read_bytes())
         return operator_times(events, runs)
 
-    def layers(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, LayerValue]:
-        """Every value between the operators by name, a quantized one as it is stored. Needs the onnx package.
+    def layers(self, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
+        """Needs the onnx package.
 
         Computed by a copy of the model that gives them as outputs, in the same kernels: what is quantized leaves behind its
         QuantizeLinear, so that the operators around it are fused as before.
-
-        Raises:
-            RequestError: names, shapes or dtypes of ``feeds`` differ from ``inputs``.
-            ToolError: onnx is missing, or the runtime failed.
         """
         check_feeds(feeds, self.inputs)
         onnx = require("onnx", "export")
@@ -122,7 +116,7 @@ class OnnxSession:
         return {name: LayerValue(results[tensor], scale, zero_point) for name, (tensor, scale, zero_point) in found.items()}
 
 
-def operator_times(events: list[dict[str, Any]], runs: int) -> list[dict[str, Any]]:
+def operator_times(events: list[dict[str, Any]], runs: int) -> list[OperatorTime]:
     """Mean over the runs of every node's time; the first run, which warms up, is among them only where it is alone."""
     times: dict[tuple[str, str], list[float]] = {}
     for event in events:
@@ -130,7 +124,7 @@ def operator_times(events: list[dict[str, Any]], runs: int) -> list[dict[str, An
             key = (event["name"].removesuffix("_kernel_time"), event["args"]["op_name"])
             times.setdefault(key, []).append(event["dur"] / 1000)
     return [
-        {"name": name, "type": kind, "ms": round(sum(kept) / len(kept), 6)}
+        OperatorTime(name, kind, round(sum(kept) / len(kept), 6))
         for (name, kind), every in times.items()
         if (kept := every[1:] if runs > 1 else every)
     ]
@@ -163,11 +157,11 @@ def watched(onnx: Any, graph: Any) -> dict[str, Watched]:
     return found
 
 
-def load(path: Path, threads: int | None, exact_int8: bool) -> OnnxSession:
+def open_file(path: Path, threads: int | None, exact_int8: bool) -> OnnxSession:
     return OnnxSession(path, threads, exact_int8=exact_int8)
 
 
-def read_manifest(path: Path) -> dict[str, Any] | None:
+def read_manifest(path: Path) -> dict[str, object] | None:
     """The entry ``onenet`` of the model's ``metadata_props``."""
     try:
         data = metadata(memoryview(path.read_bytes()), METADATA.encode())
@@ -265,10 +259,10 @@ def spec_of(node: Any, role: Any, scales: dict[str, tuple[float, int]]) -> Tenso
     return TensorSpec(node.name, role, shape, dtype=dtype, scale=scale, zero_point=zero_point)
 
 
-def is_quantized(path: Path) -> bool:
-    """Whether the graph holds quantization operators. Looks at the bytes: a device has no onnx package to parse it."""
+def holds(path: Path, operators: tuple[bytes, ...]) -> bool:
+    """Whether the graph holds one of these. Looks at the bytes: a device has no onnx package to parse it."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return any(content.find(name) >= 0 for name in QUANTIZED)
+        return any(content.find(name) >= 0 for name in operators)
 
 
 def kernels(quantized: bool, exact_int8: bool) -> str:
@@ -277,3 +271,18 @@ def kernels(quantized: bool, exact_int8: bool) -> str:
     if exact_int8:
         return "QDQ as float"
     return {True: "int8 VNNI", False: "int8 without VNNI (may saturate)", None: "int8"}[has_vnni()]
+
+
+RUNTIMES = (
+    Runtime(
+        name="onnxruntime",
+        title="ONNX Runtime",
+        suffixes=(".onnx",),
+        order=3,
+        open=open_file,
+        read_manifest=read_manifest,
+        load=import_onnxruntime,
+        packages=("onnxruntime",),
+        travels=True,
+    ),
+)

@@ -1,6 +1,6 @@
 """``onenet-agent.pyz``: the agent and what it imports of onenet in one file that any Python since 3.9 runs. No clock in it.
 
-What it imports is read from the sources, so there is no list to keep.
+What it imports is read from the sources, and what it finds by name from the cards, so there is no list to keep.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from onenet.runtimes import RUNTIMES
+from onenet.targets import TARGETS
+
 PROGRAM = "onenet.runtimes.agent.program"
-FOUND_BY_NAME = ("onenet.runtimes.backends.litert", "onenet.runtimes.backends.onnxruntime", "onenet.runtimes.backends.null")
-"""What the program imports by a name that it learns from an artifact."""
 MAIN = f"""import sys
 if sys.version_info < (3, 9):
     sys.exit("onenet-agent needs Python 3.9 or later; this is %d.%d" % sys.version_info[:2])
@@ -31,7 +32,7 @@ NO_DATE = (1980, 1, 1, 0, 0, 0)
 def travelling() -> dict[str, Path]:
     """Every module that the agent needs -> its file, the packages around it included."""
     found: dict[str, Path] = {}
-    waiting = [PROGRAM, *FOUND_BY_NAME]
+    waiting = [PROGRAM, *found_by_name()]
     while waiting:
         name = waiting.pop()
         path = None if name in found else file_of(name)
@@ -41,6 +42,13 @@ def travelling() -> dict[str, Path]:
         parent = name.rpartition(".")[0]
         waiting += [*([parent] if parent else []), *imported(path)]
     return dict(sorted(found.items()))
+
+
+def found_by_name() -> list[str]:
+    """Modules that the program finds in folders of cards: the runtimes that travel, and all targets."""
+    runtimes = RUNTIMES.modules()
+    carried = [runtimes[name] for name, card in RUNTIMES.cards().items() if card.travels]
+    return list(dict.fromkeys([*carried, *TARGETS.modules().values()]))
 
 
 def file_of(name: str) -> Path | None:

@@ -24,6 +24,7 @@ from onenet.runtimes.report.charts import Curve, Point
 from onenet.runtimes.report.extras import Extras, LayerProfile, Picture, embed
 from onenet.runtimes.report.format import FILTERS, TARGETS
 from onenet.runtimes.report.summary import EQUAL_DB, QUALITIES
+from onenet.runtimes.session import RuntimeInfo
 
 LARGEST = 1_990_000
 """Bytes of a page; pictures are made smaller until it is met."""
@@ -310,4 +311,6 @@ def as_profile(profile: LayerProfile) -> Profile:
         Layer(tuple(each.operators), (), nothing, nothing, each.float_db, each.reference_float_db, each.wrong)
         for each in profile.layers
     ]
-    return Profile(profile.artifact, profile.target, profile.precision, {}, tuple(layers), tuple(profile.missing), ())
+    return Profile(
+        profile.artifact, profile.target, profile.precision, RuntimeInfo("", "", ""), tuple(layers), tuple(profile.missing), ()
+    )

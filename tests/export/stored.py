@@ -16,8 +16,8 @@ from onnx import numpy_helper
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.scheme import RELU, WEIGHTED
 from onenet.exporters import tflite
-from onenet.runtimes.backends.coreml.mil import constant, enum_name
 from onenet.runtimes.backends.coreml.package import CoreMLPackage, main_blocks
+from onenet.runtimes.backends.coreml.program import constant, enum_name
 
 Array = NDArray[Any]
 Pair = tuple[np.float32, int]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from onenet.base.files import sha256_of
-from onenet.exporters.pairs import SUFFIXES
+from onenet.targets import suffixes
 from tests.conftest import HEED_CTRL_C
 
 NET = """
@@ -72,7 +72,7 @@ def test_the_summary_is_on_stdout_and_the_steps_are_on_stderr(folder: Path) -> N
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("target", SUFFIXES)
+@pytest.mark.parametrize("target", suffixes())
 def test_a_disk_that_fills_up_during_an_export(folder: Path, target: str) -> None:
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True, check=False).returncode:

@@ -25,7 +25,7 @@ from onenet.cli import console
 from onenet.errors import CheckError, OneNetError, ToolError
 from onenet.runtimes import open_session
 from onenet.runtimes.backends.coreml import package as coreml
-from onenet.runtimes.backends.coreml.mil_operators import OPERATORS
+from onenet.runtimes.backends.coreml.operators import OPERATORS
 from onenet.runtimes.backends.coreml.package import CoreMLPackage
 from tests.export.conftest import Artifacts, images_of, quantized_of
 
@@ -434,7 +434,7 @@ def test_an_image_of_half_floats_is_not_evaluated(whole: Path, tmp_path: Path) -
     (path / coreml.MODEL).write_bytes(model.SerializeToString())
     package = CoreMLPackage(path, native=False)
     assert not package.runs_here
-    assert "does not know images of colour space GRAYSCALE_FLOAT16" in package.runtime["kernels"]
+    assert "does not know images of colour space GRAYSCALE_FLOAT16" in package.runtime.kernels
 
 
 # ---- what is not known --------------------------------------------------------------------------------------------
@@ -455,7 +455,7 @@ def unknown(made: Path) -> Path:
 def test_all_unknown_operators_are_listed_in_one_line(unknown: Path) -> None:
     package = CoreMLPackage(unknown, native=False)
     assert not package.runs_here
-    assert package.runtime["kernels"] == "the evaluator does not know band_part, cumsum, topk; Core ML runs on macOS"
+    assert package.runtime.kernels == "the evaluator does not know band_part, cumsum, topk; Core ML runs on macOS"
     package.check()  # nothing is wrong with it
     with pytest.raises(ToolError, match=r"^foreign\.mlpackage cannot be evaluated: .* band_part, cumsum, topk; [^\n]*$"):
         package.evaluate({"image": np.zeros((1, 5, 6), np.float32)})
@@ -474,7 +474,7 @@ def test_an_unknown_argument_and_its_unknown_value_are_listed(made: Path) -> Non
     block.operations[-1].inputs["moonphase"].arguments.add().name = "image"
     (path / coreml.MODEL).write_bytes(model.SerializeToString())
     package = CoreMLPackage(path, native=False)
-    assert "does not know concat with interleave=True, concat with moonphase;" in package.runtime["kernels"]
+    assert "does not know concat with interleave=True, concat with moonphase;" in package.runtime.kernels
 
 
 @ON_LINUX
@@ -494,7 +494,7 @@ def test_without_torch_the_reason_is_given(whole: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "torch", None)
     session = open_session(whole)
     assert not session.runs_here
-    assert session.runtime["kernels"] == 'the evaluator needs torch; pip install "onenet-export[export]"'
+    assert session.runtime.kernels == 'the evaluator needs torch; pip install "onenet-export[export]"'
 
 
 # ---- how it runs --------------------------------------------------------------------------------------------------
@@ -548,7 +548,7 @@ def test_verify_checks_the_values_and_says_by_what(artifacts: Artifacts) -> None
     artifact = artifacts("ed", "coreml", "int8")
     result = onenet.verify(artifact.path)
     assert result.passed
-    assert result.runtime["name"] == "coreml evaluator"
+    assert result.runtime.name == "coreml evaluator"
     (values,) = [check for check in result.checks if check.name == "values of logits"]
     assert values.passed
     assert values.detail.endswith("(evaluator parity)")
@@ -693,7 +693,7 @@ def test_an_argument_that_is_not_supported_is_found_before_it_runs(whole: Path, 
     model = coreml.read_model(path)
     unknown_pad_type(model)
     (path / coreml.MODEL).write_bytes(model.SerializeToString())
-    assert "does not know conv with pad_type='sideways';" in CoreMLPackage(path, native=False).runtime["kernels"]
+    assert "does not know conv with pad_type='sideways';" in CoreMLPackage(path, native=False).runtime.kernels
 
 
 def test_deep_nesting_is_one_line(whole: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_tflite_is_one_partition_of_few_kinds_of_operators(name: str, precision:
     slices = {"SLICE"} if name in SPATIAL or name in FRAMED else set()
     assert found == {"CONV_2D", "DEPTHWISE_CONV_2D", "CONCATENATION", "RESHAPE", "TRANSPOSE"} | slices
     assert max(tflite_ranks(path)) <= 4
-    assert open_session(path).runtime["kernels"] == "XNNPACK, 1 partition"
+    assert open_session(path).runtime.kernels == "XNNPACK, 1 partition"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

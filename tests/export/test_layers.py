@@ -27,7 +27,6 @@ from onenet.errors import CheckError, RequestError
 from onenet.exporters import tflite
 from onenet.exporters.job import Job
 from onenet.exporters.layers import Reference, compare, first_bad_layer, named_program
-from onenet.exporters.pairs import SUFFIXES
 from onenet.exporters.pipeline import make_job
 from onenet.exporters.rebuild import rebuild
 from onenet.lowering import ArrangedModule
@@ -35,11 +34,12 @@ from onenet.lowering.graph import DEQUANTIZE, QUANTIZE, aten, copied
 from onenet.models.build import build
 from onenet.runtimes.artifact import open_artifact, sidecar_of
 from onenet.runtimes.layers import describe, side_by_side
+from onenet.targets import suffixes
 from tests.conftest import smooth_images
 from tests.export.conftest import Artifacts, images_of, model_of, quantized_of
 from tests.export.faults import FORMATS, flip_high_bit, reverse_rows
 
-TARGETS = list(SUFFIXES)
+TARGETS = list(suffixes())
 KINDS = [(precision, target) for precision in ("int8", "fp32") for target in TARGETS]
 SKIP = ("conv2d_3", "relu_3")
 """Of the net ``ed``: its ReLU has a scale with negative values, which its concatenation shares."""

@@ -129,7 +129,7 @@ def test_names_shapes_and_dtypes_are_the_artifact_s(folder: Path, suffix: str) -
     assert [(t.name, t.shape, t.dtype) for t in session.inputs] == [("image", (1, 3, height, 8), "float32")]
     assert [(t.name, t.shape, t.dtype) for t in session.outputs] == [("logits", (1, 2, height, 8), "float32")]
     assert all(t.scale is None for t in [*session.inputs, *session.outputs])
-    assert set(session.runtime) == {"name", "version", "kernels"}
+    assert set(session.runtime.as_dict()) == {"name", "version", "kernels"}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -301,12 +301,12 @@ def test_exact_int8_is_the_float_simulation(tmp_path: Path) -> None:
     x = np.random.default_rng(2).random((1, 64)).astype(np.float32)
     make_qdq(tmp_path / "q.onnx", weights, step=20.0)
     exact = open_session(tmp_path / "q.onnx", exact_int8=True)
-    assert exact.runtime["kernels"] == "QDQ as float"
+    assert exact.runtime.kernels == "QDQ as float"
     assert exact.run({"x": x})["y"] == pytest.approx(simulate(x, weights, 20.0))
     plain = open_session(tmp_path / "q.onnx")
     vnni = onnxruntime.has_vnni()
-    assert ("VNNI" in plain.runtime["kernels"]) == (vnni is not None)
-    assert ("may saturate" in plain.runtime["kernels"]) == (vnni is False)
+    assert ("VNNI" in plain.runtime.kernels) == (vnni is not None)
+    assert ("may saturate" in plain.runtime.kernels) == (vnni is False)
     if vnni is not False:
         assert plain.run({"x": x})["y"] == pytest.approx(simulate(x, weights, 20.0))
 
@@ -322,7 +322,7 @@ def test_exact_int8_does_not_use_integer_kernels(tmp_path: Path) -> None:
 
 
 def test_a_float_model_says_so(folder: Path) -> None:
-    assert open_session(folder / "net.onnx").runtime["kernels"] == "float"
+    assert open_session(folder / "net.onnx").runtime.kernels == "float"
 
 
 def test_the_scale_of_an_int8_input_comes_from_the_manifest(tmp_path: Path) -> None:
@@ -417,7 +417,7 @@ def test_operators_are_the_file_s_and_leave_weights_out(folder: Path) -> None:
     found = litert.operators(folder / "net.tflite")
     assert [name for name, _ in found if name != "TRANSPOSE"] == ["CONV_2D", "CONV_2D"]
     assert all(dtypes == ("float32", "float32") for _, dtypes in found)
-    assert open_session(folder / "net.tflite").runtime["kernels"] == "XNNPACK, 1 partition"
+    assert open_session(folder / "net.tflite").runtime.kernels == "XNNPACK, 1 partition"
 
 
 def test_inputs_and_outputs_keep_the_graph_s_order_and_may_share_a_name(tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ from ai_edge_litert import schema_py_generated as schema
 from onenet.base.arrays import run_all
 from onenet.base.host import has_vnni
 from onenet.calibration.samples import LabelledImages
-from onenet.exporters.pairs import PAIRS
 from onenet.exporters.pipeline import ExportedArtifact, float_outputs
 from onenet.runtimes import open_session, read_manifest
 from onenet.runtimes.artifact import open_artifact
 from onenet.runtimes.backends.coreml.package import CoreMLPackage
 from onenet.runtimes.backends.litert import operators
 from onenet.runtimes.parity import Quality, quality
+from onenet.targets import pairs, suffixes
 from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of
 
-TARGETS = ["tflite", "onnx", "coreml"]
+PAIRS, TARGETS = pairs(), list(suffixes())
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -40,7 +40,7 @@ def test_tflite_is_one_partition_without_index_arithmetic(name: str, precision: 
     names = {operator for operator, _ in operators(path)} - {"QUANTIZE", "DEQUANTIZE"}
     slices = {"SLICE"} if name == "onenet-e4" else set()  # the frame around what its last convolutions became
     assert names == {"CONV_2D", "DEPTHWISE_CONV_2D", "CONCATENATION", "RESHAPE", "TRANSPOSE"} | slices
-    assert open_session(path).runtime["kernels"] == "XNNPACK, 1 partition"
+    assert open_session(path).runtime.kernels == "XNNPACK, 1 partition"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -17,15 +17,15 @@ from onenet.base.host import has_vnni
 from onenet.base.metrics import label_agreement, sqnr_db
 from onenet.base.quiet import quiet
 from onenet.errors import RequestError
-from onenet.exporters.pairs import PAIRS
 from onenet.models.build import Output, build
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, sidecar_of
 from onenet.runtimes.backends import litert
 from onenet.runtimes.parity import labels_of
+from onenet.targets import pairs, suffixes
 from tests.export.conftest import NETS, Artifacts, images_of, model_of, network_of, quantized_of
 
-TARGETS = ["tflite", "onnx", "coreml"]
+PAIRS, TARGETS = pairs(), list(suffixes())
 SATURATES = has_vnni() is False
 """int8 kernels of ONNX Runtime may be wrong on this CPU; its artifacts are run in exact arithmetic instead."""
 

@@ -64,7 +64,7 @@ def test_tflite_stays_one_partition(exported: dict[str, ExportedArtifact]) -> No
     found = Counter(operator for operator, _ in operators(path))
     assert found["DEPTHWISE_CONV_2D"] == 2 * 16
     assert found["CONV_2D"] == 2 * 16 + 2
-    assert open_session(path).runtime["kernels"] == "XNNPACK, 1 partition"
+    assert open_session(path).runtime.kernels == "XNNPACK, 1 partition"
 
 
 @pytest.mark.parametrize("target", CPU)

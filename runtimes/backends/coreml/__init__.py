@@ -1,5 +1,40 @@
 """Core ML packages, run by Core ML on macOS and evaluated operator by operator everywhere else."""
 
-from onenet.runtimes.backends.coreml.package import CoreMLPackage, load, read_manifest
+from __future__ import annotations
 
-__all__ = ["CoreMLPackage", "load", "read_manifest"]
+from pathlib import Path
+
+from onenet.runtimes.session import Runtime, Session
+
+
+def open_package(path: Path, threads: int | None, exact_int8: bool) -> Session:
+    from onenet.runtimes.backends.coreml.package import CoreMLPackage  # the evaluator takes a while to load
+
+    del threads, exact_int8  # Core ML decides where and how it computes, and the evaluator computes in float
+    return CoreMLPackage(path)
+
+
+def read_manifest(path: Path) -> dict[str, object] | None:
+    from onenet.runtimes.backends.coreml import package
+
+    return package.read_manifest(path)
+
+
+def load() -> object:
+    from onenet.runtimes.backends.coreml import package
+
+    return package.import_proto()
+
+
+RUNTIMES = (
+    Runtime(
+        name="coreml",
+        title="Core ML",
+        suffixes=(".mlpackage",),
+        order=4,
+        open=open_package,
+        read_manifest=read_manifest,
+        load=load,
+        packages=("coremltools", "torch"),
+    ),
+)

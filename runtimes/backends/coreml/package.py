@@ -1,4 +1,4 @@
-"""Core ML packages: run by Core ML on macOS, and evaluated operator by operator (``mil``) on any machine.
+"""Core ML packages: run by Core ML on macOS, and evaluated operator by operator (``program``) on any machine.
 
 The package is parsed with the protobuf classes that coremltools ships. What ``check`` proves is structure; what the
 evaluator proves is the program's arithmetic. Neither shows what the Core ML compiler accepts.
@@ -18,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onenet import __version__
+from onenet.base.arrays import Array
 from onenet.base.host import require, version_of
 from onenet.base.text import one_line, printable
 from onenet.errors import CheckError, ToolError
-from onenet.runtimes.backends.coreml.mil import Program, Watch, enum_name, unsupported
-from onenet.runtimes.session import EVALUATOR, METADATA, parse_manifest
+from onenet.runtimes.backends.coreml.layers import program_layers
+from onenet.runtimes.backends.coreml.program import Program, Watch, enum_name, unsupported
+from onenet.runtimes.session import EVALUATOR, METADATA, LayerValue, RuntimeInfo, Session, parse_manifest
 from onenet.runtimes.tensors import check_feeds
 from onenet.spec import TensorSpec
 
@@ -41,8 +43,8 @@ IMAGE_CHANNELS = {"RGB": 3, "BGR": 3, "GRAYSCALE": 1, "GRAYSCALE_FLOAT16": 1}
 PROTO = "onenet.runtimes._coreml_proto"
 
 
-class CoreMLPackage:
-    """A ``Session`` on an ``.mlpackage`` folder.
+class CoreMLPackage(Session):
+    """An ``.mlpackage`` folder.
 
     An image input is reported, and fed, as float32 (1, C, H, W) in [0, 1], RGB or grayscale: Core ML's own form of it is
     a pixel buffer of 8 bits a channel, into which ``run`` rounds the values wherever it computes.
@@ -66,11 +68,11 @@ class CoreMLPackage:
         self.native = has_core_ml if native is None else native
         obstacle = "" if self.native else self.obstacle
         self.runs_here = not obstacle
-        self.runtime: dict[str, Any] = {
-            "name": "coreml" if self.native else EVALUATOR,
-            "version": version_of("coremltools") if self.native else __version__,
-            "kernels": obstacle or ("chosen by Core ML" if self.native else f"numpy, torch {version_of('torch')}"),
-        }
+        self.runtime = RuntimeInfo(
+            name="coreml" if self.native else f"coreml{EVALUATOR}",
+            version=version_of("coremltools") if self.native else __version__,
+            kernels=obstacle or ("chosen by Core ML" if self.native else f"numpy, torch {version_of('torch')}"),
+        )
         self.predictor: Any = None
         self.files: dict[Path, NDArray[np.uint8]] = {}
 
@@ -96,7 +98,7 @@ class CoreMLPackage:
         """
         return [operation.type for block in main_blocks(self.model, self.path) for operation in block.operations]
 
-    def check(self) -> None:
+    def check(self) -> str:
         """Every constant that the program keeps in a file is there.
 
         Raises:
@@ -107,8 +109,9 @@ class CoreMLPackage:
             for value in values_of(block):
                 if value.WhichOneof("value") == "blobFileValue":
                     check_blob(self.path, value.blobFileValue.fileName, value.blobFileValue.offset)
+        return "every weight that the program refers to is in the package"
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         check_feeds(feeds, self.inputs)
         if not self.native:
             return self.evaluate(feeds)
@@ -117,14 +120,14 @@ class CoreMLPackage:
         except Exception as error:  # the framework's errors arrive as RuntimeError, NSError's text or plain Exception
             raise ToolError(f"Core ML failed on {self.path.name}: {one_line(error)}") from error
 
-    def predict(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         if self.predictor is None:
             self.predictor = require("coremltools", "export").models.MLModel(str(self.path))
         images = self.colours()
         results = self.predictor.predict({k: to_image(v) if k in images else v for k, v in feeds.items()})
         return {spec.name: np.asarray(results[spec.name], spec.dtype) for spec in self.outputs}
 
-    def evaluate(self, feeds: Mapping[str, NDArray[Any]], watch: Watch | None = None) -> dict[str, NDArray[Any]]:
+    def evaluate(self, feeds: Mapping[str, Array], watch: Watch | None = None) -> dict[str, Array]:
         """Evaluate the program on any machine, whatever ``native`` says.
 
         Args:
@@ -145,6 +148,20 @@ class CoreMLPackage:
         stored = {name: to_pixels(each, colours[name]) if name in colours else each for name, each in feeds.items()}
         results = self.program.run(stored, watch)
         return {spec.name: results[spec.name] for spec in self.outputs}
+
+    def layers(self, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
+        """Always in the evaluator: Core ML shows nothing between its operators.
+
+        Raises:
+            RequestError, CheckError, ToolError: as ``evaluate``.
+        """
+        values: dict[str, Array] = {}
+
+        def watch(_: str, name: str, value: Array) -> None:
+            values[name] = value
+
+        self.evaluate(feeds, watch)
+        return program_layers(self.program.steps, values)
 
     @functools.cached_property
     def program(self) -> Program:
@@ -177,12 +194,7 @@ class CoreMLPackage:
         return {name: enum_name(kind, "colorSpace") for name, kind in kinds.items()}
 
 
-def load(path: Path, threads: int | None, exact_int8: bool, native: bool | None = None) -> CoreMLPackage:
-    del threads, exact_int8  # Core ML decides where and how it computes, and the evaluator computes in float
-    return CoreMLPackage(path, native)
-
-
-def read_manifest(path: Path) -> dict[str, Any] | None:
+def read_manifest(path: Path) -> dict[str, object] | None:
     """The entry ``onenet`` of the model's user-defined metadata."""
     entries = read_model(path).description.metadata.userDefined
     return parse_manifest(entries[METADATA], path.name) if METADATA in entries else None

@@ -17,6 +17,7 @@ from onenet.cli import export as command_export
 from onenet.cli.app import app
 from onenet.models import REGISTRY
 from onenet.runtimes.parity import Check, Verification
+from onenet.runtimes.session import RuntimeInfo
 
 TINY = ["--random-weights", "--width", "2", "--no-spatial", "--input-size", "16", "32"]
 
@@ -45,7 +46,7 @@ def refused(*arguments: str, code: int = 2) -> str:
     [
         (["--target", "nothing"], "target 'nothing' is not known; supported: tflite, onnx, coreml"),
         (["-t", "onnx", "-t", "TFLite"], "target 'TFLite' is not known"),
-        (["--precision", "int4"], "precision 'int4' does not exist for tflite; supported: fp16, fp32, int8, w8"),
+        (["--precision", "int4"], "precision 'int4' does not exist for tflite; supported: fp32, fp16, int8, w8"),
         (["-t", "coreml", "-p", "int4"], "precision 'int4' does not exist for coreml; supported: "),
         (["--io", "int8"], "int8 input and output need --precision int8, found fp32; use --io float"),
         (["--io", "int8", "-p", "fp16", "-p", "fp32"], "need --precision int8, found fp16"),
@@ -239,7 +240,7 @@ def test_errors_of_verify(tmp_path: Path) -> None:
 def test_names_in_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     name = "net[red].onnx"
     check = Check("inputs", False, "names [a] expected, found [/b]")
-    console.print_verification(Verification(name, "onnx", "fp32", {"name": "r", "version": "1"}, (check,)))
+    console.print_verification(Verification(name, "onnx", "fp32", RuntimeInfo("r", "1", ""), (check,)))
     printed = capsys.readouterr().out
     assert name in printed
     assert check.detail in printed

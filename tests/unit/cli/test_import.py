@@ -39,7 +39,7 @@ def test_the_probe_sees_what_is_loaded() -> None:
 
 
 def test_importing_loads_no_framework() -> None:
-    modules = ("", ".cli.app", ".spec", ".runtimes", ".exporters", ".exporters.pairs", ".models", ".cli.doctor", ".base.files")
+    modules = ("", ".cli.app", ".spec", ".runtimes", ".exporters", ".targets", ".models", ".cli.doctor", ".base.files")
     assert loaded_by("".join(f"import onenet{name}\n" for name in modules))[0] == []
 
 

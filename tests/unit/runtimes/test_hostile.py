@@ -183,7 +183,7 @@ def test_changed_bytes_are_not_opened(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(isolated, "verify", opened)
     result = verify(path)
     assert [check.passed for check in result.checks] == [False]
-    assert (result.target, result.precision, result.runtime["name"]) == ("null", "fp32", "not opened")
+    assert (result.target, result.precision, result.runtime.name) == ("null", "fp32", "not opened")
     assert (
         "not the file that model.null.json describes, so it was not opened; copy or export both again"
         in result.checks[0].detail

@@ -16,7 +16,6 @@ from onenet.runtimes.layers import (
     TOLERANCES,
     Difference,
     Layer,
-    LayerValue,
     Profile,
     aligned,
     describe,
@@ -25,6 +24,7 @@ from onenet.runtimes.layers import (
     side_by_side,
 )
 from onenet.runtimes.report.profile import LINES, REFERENCE, draw_profiles
+from onenet.runtimes.session import LayerValue
 
 GOOD = Difference(60.0, 1e-7, 0.001, 1.0, 1e-6)
 

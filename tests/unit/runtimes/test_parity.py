@@ -17,12 +17,12 @@ from onenet.base.arrays import run_all
 from onenet.base.files import sha256_of
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
-from onenet.exporters.pairs import PRECISIONS
 from onenet.runtimes import golden
 from onenet.runtimes.artifact import SCHEMA, sidecar_of
 from onenet.runtimes.parity import TOLERANCES, Check, Quality, compare, labels_of, quality
 from onenet.runtimes.verify import verify
 from onenet.spec import TensorSpec
+from onenet.targets import PRECISIONS
 
 LOGITS = TensorSpec("logits", "logits", (1, 3, 8, 8), "NCHW")
 LABELS = TensorSpec("labels", "labels", (1, 8, 8), dtype="int32")

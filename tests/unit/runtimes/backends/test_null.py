@@ -44,7 +44,7 @@ def test_a_session_has_the_declared_signature_and_gives_zeros(artifact: Path) ->
     assert session.inputs == (IMAGE, STEP)
     assert session.outputs == (LOGITS,)
     assert session.runs_here
-    assert set(session.runtime) == {"name", "version", "kernels"}
+    assert set(session.runtime.as_dict()) == {"name", "version", "kernels"}
     result = session.run(feeds())
     assert list(result) == ["logits"]
     assert result["logits"].dtype == np.int8

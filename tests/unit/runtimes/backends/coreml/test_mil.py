@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from onenet.base.quiet import quiet
-from onenet.runtimes.backends.coreml import mil, mil_layout, mil_spatial
-from onenet.runtimes.backends.coreml.mil_operators import BINARY, COMPUTE, OPERATORS, REDUCE, UNARY, unpacked
+from onenet.runtimes.backends.coreml import layout, program, spatial
+from onenet.runtimes.backends.coreml.operators import BINARY, COMPUTE, OPERATORS, REDUCE, UNARY, unpacked
 
 with quiet():
     import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401  # registers the operators
@@ -306,9 +306,9 @@ def test_ceil_mode_needs_equal_padding() -> None:
 )
 def test_two_values_sampled_at_five_points(mode: Any, five: list[float]) -> None:
     """The example of the operator's documentation."""
-    assert mil_spatial.sample_points(2, 5, mode) == pytest.approx(five)
+    assert spatial.sample_points(2, 5, mode) == pytest.approx(five)
     single = {"ALIGN_CORNERS": 0.5, "OFFSET_CORNERS": 0.5, "UNALIGN_CORNERS": 0.5}.get(mode, 0.0)
-    assert mil_spatial.sample_points(2, 1, mode) == pytest.approx([single])
+    assert spatial.sample_points(2, 1, mode) == pytest.approx([single])
 
 
 @pytest.mark.parametrize("size", [(10, 21), (5, 7), (3, 4), (11, 2)])
@@ -593,15 +593,15 @@ HUGE = 2**40
     ],
 )  # fmt: skip
 def test_an_absurd_result_is_refused_before_it_is_allocated(name: str, arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"at most {mil_layout.LARGEST} are supported"):
+    with pytest.raises(ValueError, match=f"at most {layout.LARGEST} are supported"):
         compute(name, **arguments)
 
 
 def test_every_operator_says_what_its_parameters_are() -> None:
     """The walker converts a program's constants by these annotations."""
-    kinds = {int, float, bool, str, mil.Ints, mil.Array, list[mil.Array]}
+    kinds = {int, float, bool, str, program.Ints, program.Array, list[program.Array]}
     for name, function in OPERATORS.items():
-        parameters = mil.parameters(function)
+        parameters = program.parameters(function)
         assert parameters
         for hint in parameters.values():
-            assert hint in kinds or getattr(hint, "__origin__", None) is mil.Literal, (name, hint)
+            assert hint in kinds or getattr(hint, "__origin__", None) is program.Literal, (name, hint)

@@ -1,6 +1,6 @@
 """Operators of Core ML's ML programs that slide a window over, or resample, the spatial axes of (N, C, ...).
 
-``mil_operators`` says how operators are written. Windows are torch's; it is imported when the first one is computed.
+``operators`` says how operators are written. Windows are torch's; it is imported when the first one is computed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.runtimes.backends.coreml.mil_layout import Array, Ints, check_size
+from onenet.runtimes.backends.coreml.layout import Array, Ints, check_size
 
 PadType = Literal["valid", "custom", "same", "same_lower"]
 Sampling = Literal["STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS", "UNALIGN_CORNERS"]

@@ -1,6 +1,6 @@
 """Core ML's ML programs (MIL) run without Core ML: the program as it was saved, one operator after another, in numpy.
 
-``mil_operators`` holds the operators; here a program's main block is read, bound to its constants and walked. Every result
+``operators`` holds the operators; here a program's main block is read, bound to its constants and walked. Every result
 must have the shape and type that the program declares for it, so an operator understood wrongly rarely passes unseen.
 
 What this shows is the program's arithmetic. It does not show what Core ML's compiler accepts, on which unit an operator
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from onenet.base.text import one_line, printable, shape_text
 from onenet.errors import CheckError
-from onenet.runtimes.backends.coreml.mil_layout import LARGEST, Array, Ints
-from onenet.runtimes.backends.coreml.mil_operators import OPERATORS, Operator, unpacked
+from onenet.runtimes.backends.coreml.layout import LARGEST, Array, Ints
+from onenet.runtimes.backends.coreml.operators import OPERATORS, Operator, unpacked
 
 ReadBlob = Callable[[str, int], NDArray[np.uint8]]
 """The bytes of one weight, by file name and offset of its entry."""

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.runtimes.backends.coreml import mil_layout, mil_spatial
-from onenet.runtimes.backends.coreml.mil_layout import Array, Ints, check_size
+from onenet.runtimes.backends.coreml import layout, spatial
+from onenet.runtimes.backends.coreml.layout import Array, Ints, check_size
 
 Operator = Callable[..., Any]
 
@@ -64,7 +64,7 @@ def logistic(x: Array) -> Array:
 
 
 def erf(x: Array) -> Array:
-    result: Array = mil_spatial.torch_of(x).erf().numpy()
+    result: Array = spatial.torch_of(x).erf().numpy()
     return result
 
 
@@ -352,22 +352,22 @@ def unpacked(packed: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uin
 COMPUTE = (
     *(clip, elu, gelu, inverse, leaky_relu, linear_activation, log, prelu, rsqrt, sigmoid_hard, threshold, thresholded_relu),
     *(batch_norm, instance_norm, layer_norm, linear, matmul, scaled_dot_product_attention, softmax),
-    *(mil_spatial.avg_pool, mil_spatial.conv, mil_spatial.conv_transpose, mil_spatial.max_pool),
-    *(mil_spatial.resize_bilinear, mil_spatial.upsample_bilinear),
+    *(spatial.avg_pool, spatial.conv, spatial.conv_transpose, spatial.max_pool),
+    *(spatial.resize_bilinear, spatial.upsample_bilinear),
 )
 MOVE = (
     *(
-        mil_layout.concat,
-        mil_layout.crop,
-        mil_layout.depth_to_space,
-        mil_layout.expand_dims,
-        mil_layout.fill,
-        mil_layout.gather,
+        layout.concat,
+        layout.crop,
+        layout.depth_to_space,
+        layout.expand_dims,
+        layout.fill,
+        layout.gather,
     ),
-    *(mil_layout.pad, mil_layout.pixel_shuffle, mil_layout.pixel_unshuffle, mil_layout.reshape, mil_layout.reverse),
-    *(mil_layout.select, mil_layout.slice_by_index, mil_layout.slice_by_size, mil_layout.space_to_depth, mil_layout.split),
-    *(mil_layout.squeeze, mil_layout.stack, mil_layout.tile, mil_layout.transpose),
-    *(mil_spatial.resize_nearest_neighbor, mil_spatial.upsample_nearest_neighbor),
+    *(layout.pad, layout.pixel_shuffle, layout.pixel_unshuffle, layout.reshape, layout.reverse),
+    *(layout.select, layout.slice_by_index, layout.slice_by_size, layout.space_to_depth, layout.split),
+    *(layout.squeeze, layout.stack, layout.tile, layout.transpose),
+    *(spatial.resize_nearest_neighbor, spatial.upsample_nearest_neighbor),
 )
 CONVERT = (
     *(cast, quantize, dequantize),

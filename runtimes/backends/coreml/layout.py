@@ -1,6 +1,6 @@
 """Operators of Core ML's ML programs that move, copy and pick values without computing with them.
 
-``mil_operators`` says how operators are written.
+``operators`` says how operators are written.
 """
 
 from __future__ import annotations

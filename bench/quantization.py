@@ -26,12 +26,12 @@ from onenet.base.quiet import quiet
 from onenet.calibration.bias import correct_biases
 from onenet.calibration.calibrate import Calibration, decide, observe, quantize
 from onenet.calibration.estimators import ESTIMATORS
+from onenet.calibration.outputs import float_outputs
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8
 from onenet.calibration.record import make_record
 from onenet.calibration.samples import default_calibration, default_evaluation, load_labelled, stream_samples
 from onenet.calibration.scheme import RELU
-from onenet.exporters.pipeline import float_outputs
 from onenet.lowering.graph import Graph, aten
 from onenet.model import Model
 

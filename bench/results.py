@@ -24,11 +24,12 @@ import onenet
 from onenet.base import metrics
 from onenet.base.files import publish, temporary_folder
 from onenet.base.quiet import quiet
+from onenet.calibration.outputs import float_outputs
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples, default_calibration, default_evaluation
 from onenet.cli.shared import one_line_errors
 from onenet.errors import OneNetError, RequestError
-from onenet.exporters.pipeline import ExportedArtifact, float_outputs
+from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.models import REGISTRY
 from onenet.runtimes.parity import confidence_of, labels_of

@@ -6,60 +6,28 @@ import dataclasses
 import importlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from onenet.base import tiles
-from onenet.base.arrays import run_all
 from onenet.base.files import publish, sha256_of, size_of, temporary_folder
 from onenet.base.quiet import quiet
-from onenet.base.tiles import Tiling
 from onenet.calibration.calibrate import quantize_weights
+from onenet.calibration.outputs import float_outputs, outputs_of
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, RequestError
-from onenet.exporters.job import Job, as_list
+from onenet.exporters.job import Job
 from onenet.exporters.layers import first_bad_layer
 from onenet.exporters.manifest import make_manifest, to_json
+from onenet.exporters.results import ExportedArtifact
 from onenet.lowering import lower
 from onenet.model import Model
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import open_artifact, sidecar_of
 from onenet.targets import check_pair, target_of
-
-Run = Callable[[NDArray[np.float32]], NDArray[Any]]
-"""A batch of images (N, C, H, W) to the first output."""
-
-
-@dataclass(frozen=True)
-class ExportedArtifact:
-    """A finished export: where it lies, what its manifest says, what the checks found."""
-
-    path: Path
-    manifest: dict[str, Any]
-    bytes: int
-    seconds: float
-    verification: parity.Verification | None
-    """None with ``verify=False``."""
-    quality: parity.Quality | None
-    """Against the float model on images; None without images, or where the artifact cannot run here."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "path": str(self.path),
-            "target": self.manifest["target"],
-            "precision": self.manifest["precision"],
-            "bytes": self.bytes,
-            "seconds": round(self.seconds, 2),
-            "verification": self.verification.as_dict() if self.verification else None,
-            "quality": self.quality.as_dict() if self.quality else None,
-        }
 
 
 def export(
@@ -161,16 +129,6 @@ def first_picture(evaluation: Samples | LabelledImages | None) -> NDArray[np.flo
     return samples.arrays[0] if samples is not None and len(samples) else None
 
 
-def float_outputs(model: Model, images: NDArray[np.float32]) -> NDArray[Any]:
-    """The float model's first output on images (N, C, H, W), in float32; in tiles where it takes tiles of them."""
-
-    def run(batch: NDArray[np.float32]) -> NDArray[Any]:
-        with torch.no_grad():
-            return as_list(model.module(torch.from_numpy(np.ascontiguousarray(batch))))[0].numpy()
-
-    return outputs_of(run, images, model.spec.inputs[0].shape, model.tiling)
-
-
 def artifact_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[Any] | None:
     """An artifact's first output on images, in tiles where it takes tiles; None where this machine cannot run it."""
     artifact = open_artifact(path)
@@ -182,14 +140,6 @@ def artifact_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[Any] | 
         return artifact.run({first.name: batch})[output.name]
 
     return outputs_of(run, images, first.canonical().shape, artifact.tiling)
-
-
-def outputs_of(run: Run, images: NDArray[np.float32], shape: tuple[int, ...], tiling: Tiling | None) -> NDArray[Any]:
-    if images.shape[2:] == shape[2:] or tiling is None or tiling.image_size is None:
-        return run_all(run, images, shape[0])
-    _, _, height, width = shape
-    grid = tiles.make_grid((images.shape[2], images.shape[3]), (height, width), tiling)
-    return tiles.run_tiled(run, images, grid, shape[0])
 
 
 def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> parity.Quality | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from onenet.calibration.outputs import float_outputs
 from onenet.calibration.samples import LabelledImages, Samples
-from onenet.exporters.pipeline import ExportedArtifact, artifact_outputs, float_outputs
+from onenet.exporters.pipeline import artifact_outputs
+from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.runtimes.parity import labels_of
 from onenet.tasks.preview import draw_preview

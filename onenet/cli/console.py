@@ -16,15 +16,16 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from onenet import models
+from onenet.base import progress
+from onenet.exporters.results import COLUMNS, size_text
 
 if TYPE_CHECKING:
-    from onenet.calibration.quantized import QuantizedModel
     from onenet.calibration.search import SearchResult
-    from onenet.exporters.pipeline import ExportedArtifact
+    from onenet.exporters.results import Exports
     from onenet.runtimes.parity import Verification
 
 
-class Steps:
+class Steps(progress.Progress):
     """One progress line per step on stderr, kept on the screen when done; silent for ``--json``."""
 
     def __init__(self, *, silent: bool = False) -> None:
@@ -56,11 +57,11 @@ class Steps:
         if self.stream is not sys.stderr:
             self.stream.close()
 
-    def start(self, what: str, total: int | None = None) -> None:
+    def start(self, step: str, total: int | None = None) -> None:
         """Begin a step; a step without ``total`` shows that it is busy, not how far it is."""
         self.finish()
-        self.current = (what, time.monotonic())
-        self.task = self.progress.add_task(what, total=total, count="")
+        self.current = (step, time.monotonic())
+        self.task = self.progress.add_task(step, total=total, count="")
 
     def advance(self, count: int) -> None:
         self.progress.advance(self.task, count)
@@ -71,10 +72,10 @@ class Steps:
         """End the current step; where stderr is no terminal, print it as one line."""
         if self.current is None:
             return
-        what, began = self.current
+        step, began = self.current
         self.progress.update(self.task, total=1, completed=1)
         if self.progress.disable:
-            self.console.print(f"{what}: {time.monotonic() - began:.1f} s", highlight=False)
+            self.console.print(f"{step}: {time.monotonic() - began:.1f} s", highlight=False)
         self.current = None
 
     def warn(self, text: str) -> None:
@@ -104,44 +105,33 @@ def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def print_exported(
-    exported: Sequence[tuple[ExportedArtifact, Path | None]],
-    quantized: QuantizedModel | None,
-    search: SearchResult | None = None,
-) -> None:
+def print_exported(exports: Exports) -> None:
     """The summary: one row per artifact, after the choices that a budget left."""
-    if search is not None:
-        print_search(search)
-    right = ("size", "SQNR", "labels", "mIoU", "s")
-    table = plain_table("file", *right, "checked", right=right)
-    for artifact, _ in exported:
-        quality = artifact.quality
-        table.add_row(
-            escape(artifact.path.name),
-            size(artifact.bytes),
-            "-" if quality is None or quality.sqnr_db is None else f"{min(quality.sqnr_db, 999):.1f} dB",
-            "-" if quality is None or quality.label_agreement is None else f"{quality.label_agreement:.2%}",
-            "-" if quality is None or quality.miou is None else f"{quality.miou:.4f}",
-            f"{artifact.seconds:.1f}",
-            checked(artifact),
-        )
+    if exports.search is not None:
+        print_search(exports.search)
+    table = plain_table(*COLUMNS, right=COLUMNS[1:-1])
+    for artifact in exports:
+        cells = artifact.cells()
+        colour = "green" if artifact.checked in ("yes", "evaluator") else "yellow"
+        table.add_row(*(escape(cells[name]) for name in COLUMNS[:-1]), f"[{colour}]{escape(artifact.checked)}[/{colour}]")
     out = stdout()
     out.print()
     out.print(table)
     out.print()
-    first = exported[0][0].quality
+    first = exports[0].quality
     notes = []
     if first is not None:
         notes.append(f"SQNR and label agreement: against the float model, on {first.images} images.")
     if first is not None and first.miou_float is not None:
         notes.append(f"mIoU of the float model on them: {first.miou_float:.4f}.")
-    if quantized is not None:
-        record = quantized.record
+    if exports.quantized is not None:
+        record = exports.quantized.record
         notes.append(f"Calibrated on {record.samples} images ({record.recipe.estimator}), calibration {record.id}.")
     for note in notes:
         out.print(note, style="dim")
-    for artifact, preview in exported:
-        out.print(f"{artifact.path}" + (f"  (picture: {preview.name})" if preview else ""), soft_wrap=True, markup=False)
+    for artifact in exports:
+        picture = f"  (picture: {artifact.preview.name})" if artifact.preview else ""
+        out.print(f"{artifact.path}{picture}", soft_wrap=True, markup=False)
 
 
 def print_search(search: SearchResult) -> None:
@@ -150,7 +140,7 @@ def print_search(search: SearchResult) -> None:
     table = plain_table("", *right, right=right)
     for each in search.front:
         mark = "[green]→[/green]" if each == search.chosen else ""
-        row = (str(len(each.floats)), size(each.weight_bytes), f"{each.int8_share:.1%}", f"{min(each.quality, 999):.2f}")
+        row = (str(len(each.floats)), size_text(each.weight_bytes), f"{each.int8_share:.1%}", f"{min(each.quality, 999):.2f}")
         table.add_row(mark, *row)
     out = stdout()
     out.print()
@@ -158,16 +148,6 @@ def print_search(search: SearchResult) -> None:
     floats = ", ".join(search.chosen.floats) or "none: int8 throughout holds the budget"
     out.print(f"\nIn float: {floats}.", style="dim")
     out.print("Quality: SQNR in dB, or points of mIoU against the float model. Work: multiplications.", style="dim")
-
-
-def checked(artifact: ExportedArtifact) -> str:
-
-    if artifact.verification is None:
-        return "[yellow]no[/yellow]"
-    unanswered = [c.name for c in artifact.verification.checks if c.passed is None and c.name != "bytes"]
-    if unanswered:
-        return f"[yellow]all but {', '.join(unanswered)}[/yellow]"
-    return "[green]evaluator[/green]" if artifact.verification.runtime.is_evaluator else "[green]yes[/green]"
 
 
 def print_verification(result: Verification) -> None:
@@ -208,8 +188,3 @@ def print_models() -> None:
     out = stdout()
     out.print(table)
     out.print("\nAny other network: --model path/to/file.py:factory", style="dim")
-
-
-def size(count: int) -> str:
-    """Bytes as a person reads them, in decimal units."""
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

@@ -11,8 +11,8 @@ from rich.padding import Padding
 import onenet
 from onenet import models
 from onenet.cli import console
-from onenet.cli.shared import MODEL_HELP
 from onenet.errors import RequestError
+from onenet.exporters.options import MODEL_HELP
 
 if TYPE_CHECKING:
     from onenet.lowering import RuleResult

@@ -14,8 +14,6 @@ from onenet.errors import OneNetError, RequestError, ToolError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MODEL_HELP = "A name from `onenet models`, or path/to/file.py:factory for any other network."
-
 
 def one_line_errors(function: Callable[P, T]) -> Callable[P, T]:
     """A user's mistake is one line on stderr and an exit code, never a traceback."""

@@ -125,7 +125,7 @@ def readable(artifacts: Sequence[Path], results: Sequence[Verification]) -> list
 
 def compare_layers(artifacts: Sequence[Path], request: LayersRequest, *, silent: bool) -> list[Profile]:
     """The profile of each artifact, written beside it as ``ARTIFACT.layers.json``, and one picture of all beside the first."""
-    from onenet.cli.export import need_converters
+    from onenet.exporters.batch import need_converters
 
     for path in artifacts:
         check_folder(path.parent)

@@ -24,7 +24,7 @@ from onenet.calibration.samples import (
     load_labelled,
     load_samples,
 )
-from onenet.exporters.pipeline import ExportedArtifact
+from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.models import REGISTRY
 from onenet.models.build import Output, build

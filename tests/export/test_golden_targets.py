@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import onenet
 from onenet.base.quiet import quiet
-from onenet.exporters.pipeline import float_outputs
+from onenet.calibration.outputs import float_outputs
 from onenet.runtimes.artifact import open_artifact
 from tests.golden import stored
 

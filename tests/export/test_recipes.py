@@ -21,7 +21,7 @@ from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, Recipe, Rule, x86_safe
 from onenet.calibration.record import CalibrationRecord
 from onenet.calibration.samples import Samples
-from onenet.exporters.pipeline import ExportedArtifact
+from onenet.exporters.results import ExportedArtifact
 from onenet.models.build import build
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import open_artifact

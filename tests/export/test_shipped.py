@@ -10,8 +10,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from onenet.base.arrays import run_all
 from onenet.base.host import has_vnni
+from onenet.calibration.outputs import float_outputs
 from onenet.calibration.samples import LabelledImages
-from onenet.exporters.pipeline import ExportedArtifact, float_outputs
+from onenet.exporters.results import ExportedArtifact
 from onenet.runtimes import open_session, read_manifest
 from onenet.runtimes.artifact import open_artifact
 from onenet.runtimes.backends.coreml.package import CoreMLPackage

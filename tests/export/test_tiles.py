@@ -21,7 +21,7 @@ from onenet.calibration.recipe import INT8
 from onenet.calibration.samples import default_calibration, default_evaluation, load_labelled, load_samples
 from onenet.cli.app import app
 from onenet.errors import RequestError
-from onenet.exporters.pipeline import ExportedArtifact
+from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.models.build import build
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import onenet
 from onenet.base.quiet import quiet
 from onenet.exporters.layers import Reference, compare
-from onenet.exporters.pipeline import ExportedArtifact
 from onenet.exporters.rebuild import rebuild
+from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.runtimes import open_session
 from onenet.runtimes.backends.litert import operators

@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 import onenet
 from onenet.calibration.samples import default_calibration
 from onenet.cli import console
-from onenet.cli import export as command_export
 from onenet.cli.app import app
 from onenet.models import REGISTRY
 from onenet.runtimes.parity import Check, Verification
@@ -69,7 +68,7 @@ def refused(*arguments: str, code: int = 2) -> str:
     ],
 )
 def test_impossible_combinations(monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str) -> None:
-    monkeypatch.setattr(command_export, "need_converters", lambda: pytest.fail("work was begun"))
+    monkeypatch.setattr("onenet.exporters.batch.need_converters", lambda: pytest.fail("work was begun"))
     assert says in refused("export", *arguments)
 
 
@@ -80,13 +79,13 @@ def test_int8_ends_for_the_int8_artifact_of_several(monkeypatch: pytest.MonkeyPa
     def begun() -> None:
         raise Begun
 
-    monkeypatch.setattr(command_export, "need_converters", begun)
+    monkeypatch.setattr("onenet.exporters.batch.need_converters", begun)
     result = run("export", "--io", "int8", "--int8", "-p", "fp32", "--out", str(tmp_path))
     assert isinstance(result.exception, Begun)
 
 
 def test_an_output_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(command_export, "need_converters", lambda: pytest.fail("work was begun"))
+    monkeypatch.setattr("onenet.exporters.batch.need_converters", lambda: pytest.fail("work was begun"))
     (tmp_path / "file").write_text("here")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         assert f"output folder {out} cannot be written: Not a directory" in refused("export", "--out", str(out))
@@ -184,7 +183,7 @@ def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_export, "need_converters", interrupted)
+    monkeypatch.setattr("onenet.exporters.batch.need_converters", interrupted)
     result = run("export", "--out", str(tmp_path))
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == "interrupted: nothing half-written was left behind\n"

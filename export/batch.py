@@ -1,0 +1,183 @@
+"""Everything that ``onenet export`` does, as one function: build, cut into tiles, lower, calibrate, convert, check, draw.
+
+Light: a wrong request is refused before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from onenet.base.files import check_folder
+from onenet.base.progress import Progress
+from onenet.base.quiet import quiet
+from onenet.errors import RequestError, ToolError
+from onenet.exporters.options import ExportOptions
+from onenet.exporters.results import ExportedArtifact, Exports
+from onenet.targets import check_pair, combinations
+
+if TYPE_CHECKING:
+    from onenet.calibration.quantized import QuantizedModel
+    from onenet.calibration.samples import LabelledImages, Samples
+    from onenet.exporters.quantization import Quantization
+    from onenet.model import Model
+
+
+def export_all(options: ExportOptions | None = None, progress: Progress | None = None) -> Exports:
+    """Make every artifact that the options ask for: each target in each precision.
+
+    Args:
+        options: see ``ExportOptions``; without any, the shipped model as fp32 TFLite.
+        progress: told of each step; warnings are Python's without it.
+
+    Returns:
+        The artifacts, in the order asked.
+
+    Raises:
+        RequestError: options that exclude each other, or files and folders that cannot be used; before any work.
+        CheckError: an artifact failed a check, or a budget cannot be met. What was finished before stays.
+        ToolError: a converter is missing or failed, or the disk is full.
+    """
+    options, progress = options or ExportOptions(), progress or Progress()
+    quantization = check_options(options)
+    progress.start("loading PyTorch")
+    need_converters()
+    model = build_model(options, progress)
+    progress.start("reading the images")
+    evaluation = load_evaluation(options, model)
+    source = quantization.open_source(model, progress) if quantization else None
+    lowered = lower_quietly(model, progress)
+    exports = Exports()
+    if quantization is not None and source is not None:
+        exports.quantized, exports.search = quantization.quantize(lowered, source, evaluation, progress)
+    for target, precision in combinations(options.target, options.precisions):
+        network = exports.quantized if precision == "int8" else lowered
+        assert network is not None  # there is a quantization wherever int8 was asked for
+        exports.append(make_artifact(options, target, precision, network, evaluation, progress))
+    return exports
+
+
+def check_options(options: ExportOptions) -> Quantization | None:
+    """Refuse what cannot be done, before any work; how int8 is made where it was asked for.
+
+    Raises:
+        RequestError: says what excludes what, or which file or folder cannot be used.
+    """
+    from onenet.exporters.quantization import Quantization, refuse_choices
+
+    if options.no_spatial and options.kernel is not None:
+        raise RequestError("--kernel and --no-spatial exclude each other; give one of them")
+    for target, precision in combinations(options.target, options.precisions):
+        # With --io int8, float artifacts made beside int8 ones keep float ends.
+        mixed = precision != "int8" and "int8" in options.precisions
+        check_pair(target, precision, "float" if mixed else options.io)
+    if options.tile is not None and options.tile < 1:
+        raise RequestError(f"a tile of {options.tile} pixels was asked for; give a multiple of the network's patch, such as 64")
+    if not options.winograd and "fp32" not in options.precisions:
+        raise RequestError(f"--no-winograd is for fp32, found {', '.join(options.precisions)}; leave it out")
+    quantization = Quantization.of(options) if "int8" in options.precisions else None
+    if quantization is None:
+        refuse_choices(options)
+    check_folder(options.out)
+    return quantization
+
+
+def need_converters() -> None:
+    """Import what every export needs, with the libraries' chatter held back.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    try:
+        with quiet():
+            import torch  # noqa: F401
+            import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
+    except ImportError as error:
+        raise ToolError('exporting needs PyTorch and the converters: pip install "onenet-export[export]"') from error
+
+
+def build_model(options: ExportOptions, progress: Progress) -> Model:
+    from onenet.lowering.tiling import tile
+    from onenet.models.build import build
+
+    progress.start("building the model")
+    model = build(
+        options.model,
+        weights=options.weights,
+        random_weights=options.random_weights,
+        config=options.config,
+        width=options.width,
+        classes=options.classes,
+        kernel=options.kernel,
+        spatial=False if options.no_spatial else None,
+        input_size=options.input_size,
+        output=options.output,  # type: ignore[arg-type]  # build looks at it
+    )
+    if options.tile is not None:
+        progress.start(f"cutting it into tiles of {options.tile}")
+        model = tile(model, options.tile)
+    return model
+
+
+def lower_quietly(model: Model, progress: Progress) -> Model:
+    from onenet import lowering
+
+    progress.start("lowering it exactly")
+    with quiet():  # what torch.export cannot trace it prints
+        return lowering.lower(model)
+
+
+def load_evaluation(options: ExportOptions, model: Model) -> LabelledImages | Samples | None:
+    """The evaluation images; masks only where they belong to the model's classes.
+
+    Raises:
+        RequestError: images were given for a model that takes none; they cannot be read.
+    """
+    from onenet.calibration.samples import default_evaluation, load_labelled, load_samples
+
+    first, folder = model.spec.inputs[0], options.evaluation
+    if len(model.spec.inputs) != 1 or first.role != "image" or first.shape[1] not in (1, 3):
+        if folder:
+            raise RequestError(f"--evaluation needs a model of one image input with 1 or 3 channels, found {first.shape}")
+        return None
+    channels, (height, width) = first.shape[1], model.image_size
+    if folder is not None:
+        if (folder / "labels").is_dir():
+            return load_labelled(folder, height, width, channels=channels)
+        return load_samples(folder, height, width, channels=channels)
+    if model.spec.source.get("weights") == "shipped":
+        return load_labelled(default_evaluation(), height, width)
+    return load_samples(default_evaluation() / "images", height, width, channels=channels)
+
+
+def make_artifact(
+    options: ExportOptions,
+    target: str,
+    precision: str,
+    network: Model | QuantizedModel,
+    evaluation: LabelledImages | Samples | None,
+    progress: Progress,
+) -> ExportedArtifact:
+    """One artifact, with its picture where one was asked for."""
+    from onenet.exporters.pipeline import export
+    from onenet.exporters.preview import preview
+    from onenet.model import Model
+
+    progress.start(f"converting to {target} {precision} and checking it")
+    artifact = export(
+        network,
+        target=target,
+        precision=precision,
+        io=options.io if precision == "int8" else "float",
+        out=options.out,
+        evaluation=evaluation,
+        verify=options.verify,
+        winograd=options.winograd,
+    )
+    if not options.preview:
+        return artifact
+    progress.start("drawing the preview")
+    path, reason = preview(artifact, network if isinstance(network, Model) else network.model, evaluation)
+    if reason:
+        progress.warn(f"no preview of {artifact.path.name}: {reason}")
+    return dataclasses.replace(artifact, preview=path)

@@ -1,0 +1,264 @@
+"""The options of an export, once: the command line, a campaign's ``[[export]]`` and Python read these fields.
+
+Light: loads neither torch nor a converter.
+"""
+
+# ruff: noqa: RUF009  # `option` makes the field itself
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar, get_args, get_type_hints
+
+from onenet.errors import RequestError
+from onenet.targets import PRECISIONS, TARGETS
+
+T = TypeVar("T")
+Panel = Literal["How to export it", "How to quantize it (int8)", "What to export", "Result"]
+FORM: Panel = "How to export it"
+INT8: Panel = "How to quantize it (int8)"
+MODEL: Panel = "What to export"
+RESULT: Panel = "Result"
+MODEL_HELP = "A name from `onenet models`, or path/to/file.py:factory for any other network."
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is asked for on the command line."""
+
+    panel: Panel
+    help: str | Callable[[], str]
+    """A text, or what makes it where it names the cards of a folder."""
+    flags: tuple[str, ...] = ()
+    """Empty: ``--`` and the field's name."""
+    metavar: str | None = None
+    least: int | None = None
+    """The smallest number that is taken."""
+
+    @property
+    def text(self) -> str:
+        return self.help if isinstance(self.help, str) else self.help()
+
+
+def option(
+    default: T,
+    panel: Panel,
+    help: str | Callable[[], str],  # noqa: A002  # the word that the command line has for it
+    *flags: str,
+    metavar: str | None = None,
+    least: int | None = None,
+) -> T:
+    """A field with its default, and how it is asked for."""
+    value: T = field(default=default, metadata={"option": Option(panel, help, flags, metavar, least)})
+    return value
+
+
+def target_help() -> str:
+    *names, last = TARGETS.cards()
+    return f"{', '.join(names)} or {last}; repeat for several. Default: {names[0]}."
+
+
+def precision_help() -> str:
+    *names, last = PRECISIONS
+    return f"{', '.join(names)} or {last} (int8 weights); repeat for several. Default: fp32."
+
+
+def io_help() -> str:
+    able = ", ".join(card.title for card in TARGETS.cards().values() if card.int8_io)
+    return f"float, or int8 for integer inputs and outputs ({able})."
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Everything that ``onenet.export_all`` can be asked for.
+
+    Fields take what their type says; one text stands for a list of one, and a text for a path. In a campaign and on the
+    command line they are called by their long names: ``calibration-samples``.
+
+    Raises:
+        RequestError: a value of another type.
+    """
+
+    target: Sequence[str] = option(("tflite",), FORM, target_help, "--target", "-t", metavar="NAME")
+    precision: Sequence[str] = option((), FORM, precision_help, "--precision", "-p", metavar="NAME")
+    int8: bool = option(False, FORM, "Short for --precision int8.", "--int8")
+    io: str = option("float", FORM, io_help, metavar="TYPE")
+    output: str = option("logits", FORM, "What the network returns: logits, probabilities or labels.", metavar="ROLE")
+    winograd: bool = option(
+        True,
+        FORM,
+        "In fp32, wide 3x3 convolutions by Winograd's method: faster, and a larger file.",
+        "--winograd/--no-winograd",
+    )
+    calibration: Path | None = option(
+        None,
+        INT8,
+        "Images: a folder or an .npz; or a record (.json). Default: 32 shipped images.",
+        metavar="PATH",
+    )
+    calibration_samples: int = option(32, INT8, "Use at most this many, evenly spaced by name.", metavar="N", least=1)
+    calibration_record: Path | None = option(
+        None,
+        INT8,
+        "Write what was seen and decided; --calibration FILE repeats it without the images.",
+        metavar="FILE",
+    )
+    estimator: str | None = option(
+        None,
+        INT8,
+        "How a range follows from the values seen: mse (default), min-max, percentile, entropy.",
+        metavar="NAME",
+    )
+    recipe: Path | None = option(None, INT8, "JSON rules that say which layers are int8, w8 or float.", metavar="FILE")
+    max_drop: float | None = option(
+        None,
+        INT8,
+        "Keep the fewest layers in float that hold the drop of mIoU to this.",
+        metavar="POINTS",
+        least=0,
+    )
+    min_sqnr: float | None = option(
+        None,
+        INT8,
+        "Keep the fewest layers in float that reach this SQNR; needs no masks.",
+        metavar="DB",
+    )
+    x86_safe: str = option(
+        "auto",
+        INT8,
+        "yes, no or auto: weights within ±63, right in onnxruntime on x86 CPUs without VNNI. auto: ONNX alone, made on such a "
+        "CPU.",
+        metavar="WHEN",
+    )
+    model: str = option("onenet-ed4", MODEL, MODEL_HELP, "--model", "-m", metavar="MODEL")
+    weights: Path | None = option(
+        None, MODEL, "State dict: .safetensors, .pt or .pth. Default: the shipped one.", metavar="FILE"
+    )
+    random_weights: bool = option(False, MODEL, "Export an untrained network (for benchmarks).", "--random-weights")
+    config: Path | None = option(None, MODEL, "YAML configuration of the official repository.", metavar="FILE")
+    width: int | None = option(None, MODEL, "Channels at full resolution.", metavar="N", least=1)
+    classes: int | None = option(None, MODEL, "Number of classes.", metavar="N", least=1)
+    kernel: int | None = option(None, MODEL, "Length of the spatial 1D convolution (odd).", metavar="N", least=1)
+    no_spatial: bool = option(False, MODEL, "No spatial convolution.", "--no-spatial")
+    input_size: tuple[int, int] | None = option(None, MODEL, "Height and width of the images. Default: 256 256.", metavar="H W")
+    tile: int | None = option(
+        None,
+        MODEL,
+        "Take N x N pieces of images of --input-size, for `onenet run` on images of any size.",
+        metavar="N",
+    )
+    out: Path = option(Path("build"), RESULT, "Folder for the artifacts.", "--out", "-o", metavar="DIR")
+    evaluation: Path | None = option(
+        None,
+        RESULT,
+        "Images to compare with the float model on; with images/ and labels/, mIoU as well.",
+        metavar="DIR",
+    )
+    preview: bool = option(False, RESULT, "Draw what the artifact predicts, beside it.", "--preview/--no-preview")
+    verify: bool = option(True, RESULT, "Check each artifact before it is written.", "--verify/--no-verify")
+
+    def __post_init__(self) -> None:
+        for name, kind in kinds().items():
+            object.__setattr__(self, name, kind.read(long_name(name), getattr(self, name)))
+
+    @property
+    def precisions(self) -> list[str]:
+        """Those that were asked for; fp32 unless any was."""
+        return [*self.precision, *(["int8"] if self.int8 else [])] or ["fp32"]
+
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, object]) -> ExportOptions:
+        """Options by their long names, as a campaign's ``[[export]]`` has them.
+
+        Raises:
+            RequestError: a name that is no option, or a value of another type.
+        """
+        names = {long_name(name): name for name in kinds()}
+        for name in entry:
+            if name not in names:
+                near = difflib.get_close_matches(str(name), names, 1)
+                raise RequestError(f"{name!a:.100} is no option of an export" + (f"; did you mean {near[0]}" if near else ""))
+        return cls(**{names[name]: value for name, value in entry.items()})  # type: ignore[arg-type]  # read looks at each
+
+
+def long_name(name: str) -> str:
+    """``calibration-samples`` of the field ``calibration_samples``."""
+    return name.replace("_", "-")
+
+
+def option_of(name: str) -> Option:
+    """What the command line shows for a field."""
+    found: Option = ExportOptions.__dataclass_fields__[name].metadata["option"]
+    return found
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The type of a field."""
+
+    plain: object
+    """Its type without None."""
+    optional: bool
+    least: int | None
+
+    def read(self, name: str, value: object) -> object:
+        """A value as the field keeps it.
+
+        Raises:
+            RequestError: it is of another type, or too small.
+        """
+        if value is None and self.optional:
+            return None
+        words, reader = READERS[self.plain]
+        made = reader(value)
+        if made is None:
+            raise RequestError(f"{name} takes {words}, found {value!a:.100}")
+        if self.least is not None and isinstance(made, (int, float)) and made < self.least:
+            raise RequestError(f"{name} takes {words} from {self.least}, found {value!a:.100}")
+        return made
+
+
+def kinds() -> dict[str, Kind]:
+    """Field -> its type."""
+    result = {}
+    for name, hint in get_type_hints(ExportOptions).items():
+        parts = get_args(hint)
+        optional = type(None) in parts
+        plain = next(part for part in parts if part is not type(None)) if optional else hint
+        result[name] = Kind(plain, optional, option_of(name).least)
+    return result
+
+
+def read_whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def read_number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def read_texts(value: object) -> tuple[str, ...] | None:
+    values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple)) else ()
+    texts = tuple(text for text in values if isinstance(text, str))
+    return texts if texts == values and (values or value in ([], ())) else None
+
+
+def read_size(value: object) -> tuple[int, int] | None:
+    values = tuple(value) if isinstance(value, (list, tuple)) else ()
+    sizes = [size for size in map(read_whole, values) if size is not None]
+    return (sizes[0], sizes[1]) if len(values) == len(sizes) == 2 else None
+
+
+READERS: dict[object, tuple[str, Callable[[object], object]]] = {
+    str: ("a text", lambda value: value if isinstance(value, str) else None),
+    bool: ("true or false", lambda value: value if isinstance(value, bool) else None),
+    int: ("a whole number", read_whole),
+    float: ("a number", read_number),
+    Path: ("a path", lambda value: Path(value) if isinstance(value, (str, Path)) else None),
+    Sequence[str]: ("a text or a list of texts", read_texts),
+    tuple[int, int]: ("two whole numbers", read_size),
+}
+"""Type -> what it takes in words, and what makes a value of it; None where that is no such value."""

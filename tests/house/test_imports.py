@@ -10,9 +10,7 @@ from tests.house.imports import FACADE, Arrow, against, arrows, circles, level_o
 from tests.house.product import Module, product
 
 KNOWN: dict[tuple[str, str], str] = {
-    ("onenet.cli.export", "onenet"): "the facade's functions; goes with the new options",
     ("onenet.cli.models", "onenet"): "the facade's functions; goes with the new options",
-    ("onenet.cli.quantize", "onenet"): "the facade's functions; goes with the budget",
     ("onenet.runtimes.backends.litert", "onenet.runtimes.layers"): "LayerValue goes to session.py",
     ("onenet.runtimes.backends.onnxruntime", "onenet.runtimes.layers"): "LayerValue goes to session.py",
 }

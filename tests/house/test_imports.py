@@ -11,8 +11,6 @@ from tests.house.product import Module, product
 
 KNOWN: dict[tuple[str, str], str] = {
     ("onenet.cli.models", "onenet"): "the facade's functions; goes with the new options",
-    ("onenet.runtimes.backends.litert", "onenet.runtimes.layers"): "LayerValue goes to session.py",
-    ("onenet.runtimes.backends.onnxruntime", "onenet.runtimes.layers"): "LayerValue goes to session.py",
 }
 """Temporary: arrows that run the wrong way, with the reason. Empty when the house is finished."""
 

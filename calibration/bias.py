@@ -16,8 +16,9 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_arg
 
 from onenet.calibration.record import CalibrationRecord, encoded
-from onenet.calibration.scheme import aten, is_layer
+from onenet.calibration.scheme import is_layer
 from onenet.errors import RequestError
+from onenet.lowering.operators import aten
 
 
 @torch.no_grad()

@@ -32,8 +32,9 @@ from onenet.calibration.record import CalibrationRecord, Site, make_record
 from onenet.calibration.samples import Sample, sha256
 from onenet.calibration.scheme import FixedRange, Int8Quantizer, observe_weights, observed_tensors, origins, scales_of
 from onenet.errors import RequestError
-from onenet.lowering import outputs
-from onenet.lowering.graph import DEQUANTIZE, copied
+from onenet.lowering.graph import copied
+from onenet.lowering.operators import DEQUANTIZE
+from onenet.lowering.proof import outputs
 from onenet.model import Model
 
 CORRECTION_INPUTS = 8

@@ -25,9 +25,7 @@ from torchao.quantization.pt2e.quantizer import (
 
 from onenet.calibration.estimators import EPSILON
 from onenet.calibration.recipe import INT8, Recipe
-from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS
-
-aten = torch.ops.aten
+from onenet.lowering.operators import FIXED_SCALE, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
 
 
 class FixedRange(MinMaxObserver):  # type: ignore[misc]  # torchao ships no types
@@ -67,39 +65,6 @@ def weight_spec(limit: int) -> QuantizationSpec:
         ch_axis=0,
         observer_or_fake_quant_ctr=ChannelMinMax.with_args(eps=EPSILON),
     )
-
-
-WEIGHTED = (aten.conv1d.default, aten.conv2d.default, aten.linear.default)
-SAME_SCALE = (
-    aten.reshape.default,
-    aten.view.default,
-    aten.permute.default,
-    aten.transpose.int,
-    aten.flatten.using_ints,
-    aten.squeeze.dim,
-    aten.unsqueeze.default,
-    aten.slice.Tensor,
-    aten.pixel_shuffle.default,
-    aten.pixel_unshuffle.default,
-    aten.max_pool2d.default,
-    aten.upsample_nearest2d.vec,
-    # TFLite's pools and resizes have one scale for both; with two, its converter would take the wrong one and clip.
-    aten.avg_pool2d.default,
-    aten.upsample_bilinear2d.vec,
-    aten.relu.default,
-    aten.relu_.default,
-)
-"""Operators that move, pick or mix values within their range: their output has the scale of their input."""
-NEW_SCALE = (
-    aten.add.Tensor,
-    aten.sub.Tensor,
-    aten.mul.Tensor,
-    aten.add_.Tensor,
-    aten.mean.dim,
-    aten.adaptive_avg_pool2d.default,
-)
-FIXED_SCALE = (aten.softmax.int, aten.sigmoid.default)
-RELU = (aten.relu.default, aten.relu_.default)
 
 
 class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
@@ -143,7 +108,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         return [] if result else [node, only] if only and fused else [node]
 
     def validate(self, model: GraphModule) -> None:
-        """Nothing to check: an operator outside the scheme stays in float, and ``float_operators`` lists it."""
+        """Nothing to check: an operator outside the scheme stays in float."""
 
 
 def stays_float(node: Node, floats: set[Node]) -> bool:
@@ -247,19 +212,3 @@ def observe_weights(prepared: GraphModule) -> None:
     for node, observer in observers(prepared):
         if isinstance(observer, ChannelMinMax):
             observer(operator.attrgetter(str(observed(node).target))(prepared))
-
-
-def float_operators(quantized: GraphModule) -> list[str]:
-    """Operators that compute in float although the program is quantized: they become float islands in an artifact."""
-    known = {*SAME_SCALE, *NEW_SCALE, *FIXED_SCALE, aten.cat.default, aten.argmax.default}
-    names = [
-        str(node.target).removesuffix(".default")
-        for node in quantized.graph.nodes
-        if node.op == "call_function" and node.target in vars_of_aten(node) and node.target not in known and is_float(node)
-        if node.target not in WEIGHTED or [each.target for each in node.args[:2]] != [DEQUANTIZE, DEQUANTIZE_CHANNELS]
-    ]
-    return sorted(set(names))
-
-
-def vars_of_aten(node: Node) -> tuple[Any, ...]:
-    return (node.target,) if str(node.target).startswith("aten.") else ()

@@ -26,7 +26,8 @@ from onenet.base.quiet import quiet
 from onenet.base.text import shape_text
 from onenet.errors import OneNetError
 from onenet.exporters.job import Job
-from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, aten, plain
+from onenet.lowering.graph import plain
+from onenet.lowering.operators import DEQUANTIZE, QUANTIZE, QUANTIZERS, RELU
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.layers import (
     TOLERANCES,
@@ -42,8 +43,6 @@ from onenet.runtimes.parity import read_golden
 from onenet.runtimes.session import LayerValue
 
 Floats = NDArray[np.float32]
-RELU = (aten.relu.default, aten.relu_.default)
-QUANTIZERS = (QUANTIZE, DEQUANTIZE, QUANTIZE_CHANNELS, DEQUANTIZE_CHANNELS)
 
 
 def named_program(job: Job) -> ExportedProgram:

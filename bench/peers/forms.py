@@ -19,16 +19,19 @@ def do_nothing(*_: Any) -> None:
     pass
 
 
-def native_pixels() -> None:
-    """Pixel shuffle and unshuffle as each converter writes them, planes concatenated."""
-    from onenet import lowering
+def without(*names: str) -> Callable[[], None]:
+    """Lets rules match nothing, in the process that converts."""
 
-    for target, rules in lowering.TARGET_RULES.items():
-        lowering.TARGET_RULES[target] = tuple(rule for rule in rules if rule is lowering.winograd)
+    def change() -> None:
+        for name in names:
+            rule = importlib.import_module(f"onenet.lowering.rules.{name}").RULE
+            rule.matches = lambda _: iter(())
+
+    return change
 
 
 def changed(module: str, **values: Any) -> Callable[[], None]:
-    """Sets names of a module of ours, in the process that converts: a rule's constant, or its ``rewrite`` to ``do_nothing``."""
+    """Sets names of a module of ours, in the process that converts: a rule's constant, or a function to ``do_nothing``."""
 
     def change() -> None:
         vars(importlib.import_module(module)).update(values)
@@ -38,16 +41,16 @@ def changed(module: str, **values: Any) -> Callable[[], None]:
 
 FORMS: dict[str, tuple[str, Callable[[], None]]] = {
     CHOSEN: ("as exported", do_nothing),
-    "native-pixels": ("pixel shuffle and unshuffle left to the converter", native_pixels),
-    "one-channel": ("spatial convolution of one channel", changed("onenet.lowering.rules.spatial_conv", rewrite=do_nothing)),
+    "native-pixels": (
+        "pixel shuffle and unshuffle left to the converter",
+        without("requantize", "pixel_order", "concat_order", "pixel_reshape"),
+    ),
+    "one-channel": ("spatial convolution of one channel", without("spatial_conv")),
     "blocks-8": ("spatial convolution in blocks of 8", changed("onenet.lowering.rules.spatial_conv", BLOCK=8)),
     "blocks-32": ("spatial convolution in blocks of 32", changed("onenet.lowering.rules.spatial_conv", BLOCK=32)),
     "signed": ("signed activations", changed("onenet.exporters.onnx", with_uint8_inside=do_nothing)),
-    "chain": (
-        "the linear convolutions at the end one by one",
-        changed("onenet.lowering.rules.linear_chain", rewrite=do_nothing),
-    ),
-    "direct": ("3×3 convolutions computed directly", changed("onenet.lowering.rules.winograd", rewrite=do_nothing)),
+    "chain": ("the linear convolutions at the end one by one", without("linear_chain")),
+    "direct": ("3×3 convolutions computed directly", without("winograd")),
     "winograd-80": ("Winograd's method from 80 on, 256 to 128 channels", changed("onenet.lowering.rules.winograd", WORTH=80)),
     "winograd-0": ("Winograd's method everywhere", changed("onenet.lowering.rules.winograd", WORTH=0)),
 }

@@ -13,6 +13,7 @@ from onenet import models
 from onenet.cli import console
 from onenet.errors import RequestError
 from onenet.exporters.options import MODEL_HELP
+from onenet.targets import TARGETS
 
 if TYPE_CHECKING:
     from onenet.lowering import RuleResult
@@ -83,9 +84,9 @@ def print_lowering(model: Model) -> None:
 
 def target_rules(model: Model) -> dict[str, tuple[RuleResult, ...]]:
     """What each target's own form adds to a lowered model."""
-    from onenet.lowering import TARGET_RULES, arrange
+    from onenet.lowering import arrange
 
-    return {target: arrange(model.module, model.example(), target).rules for target in TARGET_RULES}
+    return {target: arrange(model.module, model.example(), target).rules for target in TARGETS.cards()}
 
 
 def print_rule(rule: RuleResult) -> None:

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import copy
 import itertools
+import operator
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.ao.quantization.fx._decomposed  # registers the operators that calibration puts into a graph
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from onenet.base.text import first_line
 from onenet.errors import RequestError
-
-aten = torch.ops.aten
-quantized = torch.ops.quantized_decomposed
-QUANTIZE, DEQUANTIZE = quantized.quantize_per_tensor.default, quantized.dequantize_per_tensor.default
-QUANTIZE_CHANNELS, DEQUANTIZE_CHANNELS = quantized.quantize_per_channel.default, quantized.dequantize_per_channel.default
+from onenet.lowering.operators import Operator
 
 
 def channel_affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -60,30 +57,34 @@ class Graph:
             if isinstance(value, Tensor):
                 node.meta["val"] = torch.empty(value.shape, dtype=value.dtype, device="meta")
             elif node.op == "call_function" and value is None:  # what calibration put in carries no shape
-                node.meta["val"] = computed(node.target, node.args, node.kwargs)
+                node.meta["val"] = computed(target_of(node), node.args, node.kwargs)
         module.graph.eliminate_dead_code()
 
-    def calls(self, *targets: Any) -> Iterator[Node]:
+    def calls(self, *targets: Operator) -> Iterator[Node]:
         """Nodes that call one of ``targets``, in order; safe against rewriting while iterating."""
         for node in list(self.module.graph.nodes):
             if node.op == "call_function" and node.target in targets and not node._erased:
                 yield node
 
-    def value(self, argument: Any) -> Tensor | None:
+    def value(self, argument: object) -> Tensor | None:
         """The tensor behind a parameter or buffer; None for anything computed."""
         if not isinstance(argument, Node) or argument.op != "get_attr":
             return None
-        value: Any = self.module
-        for part in str(argument.target).split("."):
-            value = getattr(value, part)
+        value = operator.attrgetter(str(argument.target))(self.module)
         return value.detach() if isinstance(value, Tensor) else None
+
+    def constant_value(self, argument: object) -> Tensor:
+        """The tensor behind a parameter or buffer, where ``check`` has seen that it is one."""
+        value = self.value(argument)
+        assert value is not None
+        return value
 
     @contextmanager
     def before(self, node: Node) -> Iterator[None]:
         with self.module.graph.inserting_before(node):
             yield
 
-    def call(self, target: Callable[..., Any], *args: Any) -> Node:
+    def call(self, target: Operator, *args: Any) -> Node:
         """Insert a call at the current place; its shape is computed on meta tensors."""
         node = self.module.graph.call_function(target, args)
         node.meta["val"] = computed(target, args, {})
@@ -142,24 +143,47 @@ def copied(module: GraphModule) -> GraphModule:
         return copy.deepcopy(module)
 
 
-def computed(target: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def computed(target: Operator, args: Any, kwargs: Any) -> Tensor:
     """The result of a call on meta tensors: its shape and type."""
     return target(*map_arg(args, lambda n: n.meta["val"]), **map_arg(kwargs, lambda n: n.meta["val"]))
 
 
 def shape(node: Node) -> tuple[int, ...]:
+    """The sizes of the node's value."""
     return tuple(node.meta["val"].shape)
 
 
 def users(node: Node) -> list[Node]:
+    """The nodes that read the node's value, as a list of their own: the graph may change meanwhile."""
     return list(node.users)
+
+
+def target_of(node: Node) -> Operator:
+    """What a call's node calls."""
+    assert callable(node.target)
+    return node.target
+
+
+def name_of(node: Node) -> str:
+    """``conv2d`` for aten.conv2d.default, as reasons name it."""
+    return str(getattr(node.target, "__name__", node.target)).partition(".")[0]
+
+
+def source_of(node: Node) -> Node:
+    """The node that a call reads first."""
+    return node.all_input_nodes[0]
+
+
+def parts_of(node: Node) -> list[Node]:
+    """The nodes that a concatenation joins."""
+    return [each for each in arguments(node)[0] if isinstance(each, Node)]
 
 
 def arguments(node: Node) -> list[Any]:
     """The positional and keyword arguments of a call by schema order, with the schema's defaults filled in."""
-    schema = node.target._schema  # type: ignore[union-attr]  # an OpOverload
+    assert isinstance(node.target, OpOverload)
     values = []
-    for i, argument in enumerate(schema.arguments):
+    for i, argument in enumerate(node.target._schema.arguments):
         if i < len(node.args):
             values.append(node.args[i])
         else:

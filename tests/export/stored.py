@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onenet.calibration.quantized import QuantizedModel
-from onenet.calibration.scheme import RELU, WEIGHTED
 from onenet.exporters import tflite
+from onenet.lowering.operators import RELU, WEIGHTED
 from onenet.runtimes.backends.coreml.package import CoreMLPackage, main_blocks
 from onenet.runtimes.backends.coreml.program import constant, enum_name
 

@@ -30,7 +30,8 @@ from onenet.exporters.layers import Reference, compare, first_bad_layer, named_p
 from onenet.exporters.pipeline import make_job
 from onenet.exporters.rebuild import rebuild
 from onenet.lowering import ArrangedModule
-from onenet.lowering.graph import DEQUANTIZE, QUANTIZE, aten, copied
+from onenet.lowering.graph import copied
+from onenet.lowering.operators import DEQUANTIZE, QUANTIZE, aten
 from onenet.models.build import build
 from onenet.runtimes.artifact import open_artifact, sidecar_of
 from onenet.runtimes.layers import describe, side_by_side

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch.fx import Node
 
-from onenet.calibration.scheme import EPSILON, RELU, WEIGHTED
-from onenet.lowering.graph import DEQUANTIZE, QUANTIZE
+from onenet.calibration.scheme import EPSILON
+from onenet.lowering.operators import DEQUANTIZE, QUANTIZE, RELU, WEIGHTED
 from tests.export.conftest import SHIPPED, Artifacts, quantized_of
 from tests.export.stored import Pair, Stored, StoredLayer, read
 

@@ -1,1 +1,1 @@
-"""Exact rewrites, one a file: the docstring's first line is the form before and the form after."""
+"""Exact rewrites, one a file: the docstring's first line is the form before and the form after, ``RULE`` is the rule."""

@@ -6,39 +6,45 @@ form to a depthwise or strided convolution with one input channel, which int8 ke
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, arguments, aten, shape, spread
-from onenet.lowering.rule import Report
+from onenet.lowering.graph import Graph, arguments, shape, spread
+from onenet.lowering.operators import aten
+from onenet.lowering.rule import Rule
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(aten.conv1d.default):
-        weight = graph.value(arguments(node)[1])
-        if weight is None or weight.shape[1] != 1 or (weight.shape[0] == 1 and weight.shape[2] == 1):
-            continue
-        reason = decline(node)
-        if reason:
-            report.decline(reason)
-            continue
-        source, _, bias, *_ = arguments(node)
+class ChannelwiseConv(Rule[Node]):
+    steps = (40,)
+
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        for node in graph.calls(aten.conv1d.default):
+            weight = graph.value(arguments(node)[1])
+            if weight is not None and weight.shape[1] == 1 and not weight.shape[0] == weight.shape[2] == 1:
+                yield node
+
+    def check(self, graph: Graph, place: Node) -> str | None:
+        source, weight, _, stride, padding, dilation, groups = arguments(place)
+        kernel = shape(weight)[2]
+        if spread(stride, 1) != [kernel]:
+            return "kernel and stride differ: a spatial convolution"
+        if spread(padding, 1) != [0] or (kernel > 1 and spread(dilation, 1) != [1]) or groups != 1:
+            return "padded, dilated or grouped"
+        if shape(source)[2] % kernel:
+            return "the sequence is not a whole number of kernels"
+        return None
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        source, weight_node, bias, *_ = arguments(place)
+        weight = graph.constant_value(weight_node)
         n, _, length = shape(source)
         channels = weight.shape[2]
-        with graph.before(node):
+        with graph.before(place):
             pixels = graph.call(aten.reshape.default, source, [n, length // channels, channels])
             planes = graph.call(aten.permute.default, pixels, [0, 2, 1])
             mixed = graph.constant(weight.transpose(1, 2))
-            graph.replace(node, graph.call(aten.conv1d.default, planes, mixed, bias))
-        report.apply()
+            graph.replace(place, graph.call(aten.conv1d.default, planes, mixed, bias))
 
 
-def decline(node: Node) -> str | None:
-    source, weight, _, stride, padding, dilation, groups = arguments(node)
-    kernel = shape(weight)[2]
-    if spread(stride, 1) != [kernel]:
-        return "kernel and stride differ: a spatial convolution"
-    if spread(padding, 1) != [0] or (kernel > 1 and spread(dilation, 1) != [1]) or groups != 1:
-        return "padded, dilated or grouped"
-    if shape(source)[2] % kernel:
-        return "the sequence is not a whole number of kernels"
-    return None
+RULE = ChannelwiseConv()

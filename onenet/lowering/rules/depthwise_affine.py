@@ -6,24 +6,33 @@ litert-torch's quantizer, floats.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, aten, channel_affine, shape
-from onenet.lowering.rule import Report
+from onenet.lowering.graph import Graph, channel_affine, shape, source_of
+from onenet.lowering.operators import CONVOLUTION_OF_RANK
+from onenet.lowering.rule import Rule
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(channel_affine):
-        source, scale, shift = node.args[0], graph.value(node.args[1]), graph.value(node.args[2])
-        assert isinstance(source, Node) and scale is not None and shift is not None
-        rank, channels = len(shape(source)) - 2, shape(source)[1]
-        convolution = {1: aten.conv1d.default, 2: aten.conv2d.default}.get(rank)
-        if convolution is None:
-            report.decline(f"{rank} spatial axes")
-            continue
-        with graph.before(node):
-            weight = graph.constant(scale.reshape(-1, 1, *[1] * rank))
-            ones, zeros = [1] * rank, [0] * rank
+class DepthwiseAffine(Rule[Node]):
+    steps = (140,)
+
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        return graph.calls(channel_affine)
+
+    def check(self, graph: Graph, place: Node) -> str | None:
+        rank = len(shape(place)) - 2
+        return None if rank in CONVOLUTION_OF_RANK else f"{rank} spatial axes"
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        scale, shift = graph.constant_value(place.args[1]), graph.constant_value(place.args[2])
+        rank, channels = len(shape(place)) - 2, shape(place)[1]
+        ones, zeros = [1] * rank, [0] * rank
+        with graph.before(place):
+            constants = [graph.constant(scale.reshape(-1, 1, *ones)), graph.constant(shift)]
             options = [ones, zeros, ones, channels]
-            graph.replace(node, graph.call(convolution, source, weight, graph.constant(shift), *options))
-        report.apply()
+            graph.replace(place, graph.call(CONVOLUTION_OF_RANK[rank], source_of(place), *constants, *options))
+
+
+RULE = DepthwiseAffine()

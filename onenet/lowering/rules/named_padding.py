@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from onenet.lowering.graph import Graph, arguments, aten, shape, spread
-from onenet.lowering.rule import Report
+from collections.abc import Iterator
 
-NUMBERS = {aten.conv1d.padding: aten.conv1d.default, aten.conv2d.padding: aten.conv2d.default}
+from torch.fx import Node
+
+from onenet.lowering.graph import Graph, arguments, shape, spread, target_of
+from onenet.lowering.operators import WITH_NAMED_PADDING, aten
+from onenet.lowering.rule import Rule
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(*NUMBERS):
-        source, weight, bias, stride, name, dilation, groups = arguments(node)
+class NamedPadding(Rule[Node]):
+    steps = (10,)
+
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        return graph.calls(*WITH_NAMED_PADDING)
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        source, weight, bias, stride, name, dilation, groups = arguments(place)
         kernel = shape(weight)[2:]
         reach = [d * (k - 1) for d, k in zip(spread(dilation, len(kernel)), kernel, strict=True)]
         total = reach if name == "same" else [0] * len(kernel)
-        with graph.before(node):
+        convolution = WITH_NAMED_PADDING[target_of(place)]
+        with graph.before(place):
             uneven = [side for each in reversed(total) for side in (0, each % 2)]  # the last axis first, as pads are written
             if any(uneven):
                 source = graph.call(aten.constant_pad_nd.default, source, uneven)
             even = [each // 2 for each in total]
-            graph.replace(node, graph.call(NUMBERS[node.target], source, weight, bias, stride, even, dilation, groups))  # type: ignore[index]
-        report.apply()
+            graph.replace(place, graph.call(convolution, source, weight, bias, stride, even, dilation, groups))
+
+
+RULE = NamedPadding()

@@ -5,42 +5,56 @@ OneNet's ``(x - 0.45) / 0.225`` and the mean/std constants of other networks; th
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, aten, channel_affine, shape
-from onenet.lowering.rule import Report
+from onenet.lowering.graph import Graph, channel_affine, shape, source_of, target_of
+from onenet.lowering.operators import Operator, aten
+from onenet.lowering.rule import Rule
 
 ADD, SUB, MUL, DIV = aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(ADD, SUB, MUL, DIV):
-        source, constant = node.args[:2]
-        if not isinstance(source, Node) or graph.value(source) is not None or len(shape(node)) < 3:
-            continue
-        value = per_channel(graph, constant, shape(source))
-        if value is None:
-            continue
-        if shape(node) != shape(source) or node.kwargs:
-            report.decline("broadcasts the input or scales the constant")
-            continue
-        scale, shift = as_affine(node.target, value)
-        with graph.before(node):
-            graph.replace(node, graph.call(channel_affine, source, graph.constant(scale), graph.constant(shift)))
-        report.apply()
+class Normalisation(Rule[Node]):
+    steps = (60,)
+
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        for node in graph.calls(ADD, SUB, MUL, DIV):
+            source, constant = node.args[:2]
+            if not isinstance(source, Node) or graph.value(source) is not None or len(shape(node)) < 3:
+                continue
+            if per_channel(graph, constant, shape(source)) is not None:
+                yield node
+
+    def check(self, graph: Graph, place: Node) -> str | None:
+        broadcasts = shape(place) != shape(source_of(place)) or place.kwargs
+        return "broadcasts the input or scales the constant" if broadcasts else None
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        source = source_of(place)
+        value = per_channel(graph, place.args[1], shape(source))
+        assert value is not None
+        scale, shift = as_affine(target_of(place), value)
+        with graph.before(place):
+            graph.replace(place, graph.call(channel_affine, source, graph.constant(scale), graph.constant(shift)))
 
 
-def as_affine(target: Any, value: Tensor) -> tuple[Tensor, Tensor]:
+def as_affine(target: Operator, value: Tensor) -> tuple[Tensor, Tensor]:
     """Scale and shift of ``x target value``."""
     ones, zeros = torch.ones_like(value), torch.zeros_like(value)
-    return {ADD: (ones, value), SUB: (ones, -value), MUL: (value, zeros), DIV: (1 / value, zeros)}[target]
+    affines: dict[Operator, tuple[Tensor, Tensor]] = {
+        ADD: (ones, value),
+        SUB: (ones, -value),
+        MUL: (value, zeros),
+        DIV: (1 / value, zeros),
+    }
+    return affines[target]
 
 
-def per_channel(graph: Graph, constant: Any, like: tuple[int, ...]) -> Tensor | None:
+def per_channel(graph: Graph, constant: object, like: tuple[int, ...]) -> Tensor | None:
     """A number, or a constant tensor that varies along axis 1 at most, as one value per channel."""
     if isinstance(constant, (int, float)):
         return torch.full((like[1],), float(constant), dtype=torch.float64)
@@ -53,3 +67,6 @@ def per_channel(graph: Graph, constant: Any, like: tuple[int, ...]) -> Tensor | 
     if axis < 0 or value.shape[axis] != like[1] or value.numel() != like[1]:
         return None
     return value.double().reshape(-1)
+
+
+RULE = Normalisation()

@@ -7,29 +7,42 @@ only the rows: the convolution's output channels are put in the order that is le
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.fx import Node
 
-from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, QUANTIZE_CHANNELS, Graph, arguments, aten, shape
-from onenet.lowering.rule import Report
+from onenet.lowering.graph import Graph, arguments, shape, source_of, target_of
+from onenet.lowering.operators import (
+    DEQUANTIZE,
+    DEQUANTIZE_CHANNELS,
+    PIXELS,
+    PLANES,
+    QUANTIZE,
+    QUANTIZE_CHANNELS,
+    SHUFFLES,
+    aten,
+)
+from onenet.lowering.rule import Rule
 
-PIXELS, PLANES = [0, 2, 3, 1], [0, 3, 1, 2]
-"""Permutations from (N, C, H, W) to (N, H, W, C) and back."""
 PASSES = (aten.relu.default, QUANTIZE, DEQUANTIZE)
 """What treats every channel alike."""
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(aten.pixel_unshuffle.default, aten.pixel_shuffle.default):
-        if len(shape(node)) != 4:
-            report.decline(f"{len(shape(node)) - 3} batch axes")
-            continue
-        with graph.before(node):
-            move = unshuffle if node.target is aten.pixel_unshuffle.default else shuffle
-            source, factor = arguments(node)
-            graph.replace(node, move(graph, source, factor, shape(node)))
-        report.apply()
+class PixelOrder(Rule[Node]):
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        return graph.calls(*SHUFFLES)
+
+    def check(self, graph: Graph, place: Node) -> str | None:
+        rank = len(shape(place))
+        return None if rank == 4 else f"{rank - 3} batch axes"
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        move = unshuffle if place.target is aten.pixel_unshuffle.default else shuffle
+        source, factor = arguments(place)
+        with graph.before(place):
+            graph.replace(place, move(graph, source, factor, shape(place)))
 
 
 def unshuffle(graph: Graph, source: Node, r: int, to: tuple[int, ...]) -> Node:
@@ -73,7 +86,7 @@ def can_reorder(graph: Graph, node: Node) -> bool:
     if len(node.users) > 1:
         return False
     if node.target in PASSES:
-        return can_reorder(graph, node.all_input_nodes[0])
+        return can_reorder(graph, source_of(node))
     if node.target is not aten.conv2d.default:
         return False
     source, weight, bias, *_, groups = arguments(node)
@@ -86,12 +99,12 @@ def can_reorder(graph: Graph, node: Node) -> bool:
 def reordered(graph: Graph, node: Node, order: Tensor) -> Node:
     """A copy of ``node``, at the current place, with output channel i taken from channel order[i]."""
     if node.target in PASSES:
-        return graph.call(node.target, reordered(graph, node.all_input_nodes[0], order), *node.args[1:])
+        return graph.call(target_of(node), reordered(graph, source_of(node), order), *node.args[1:])
     source, weight, bias, *options, groups = arguments(node)
     if groups != 1:
         source = reordered(graph, source, order)
     weight, bias = reordered_constant(graph, weight, order), bias and reordered_constant(graph, bias, order)
-    return graph.call(node.target, source, weight, bias, *options, groups)  # type: ignore[arg-type]  # a function
+    return graph.call(target_of(node), source, weight, bias, *options, groups)
 
 
 def is_constant(graph: Graph, node: Node) -> bool:
@@ -102,8 +115,12 @@ def is_constant(graph: Graph, node: Node) -> bool:
 
 
 def reordered_constant(graph: Graph, node: Node, order: Tensor) -> Node:
+    """A constant, or one behind its own quantization, with its first axis in another order."""
     value = graph.value(node)
     if value is not None:
         return graph.constant(value[order])
     inputs = [reordered_constant(graph, each, order) for each in node.all_input_nodes]  # value, scales, zero points
-    return graph.call(node.target, *inputs, *node.args[3:])  # type: ignore[arg-type]  # a function
+    return graph.call(target_of(node), *inputs, *node.args[3:])
+
+
+RULE = PixelOrder()

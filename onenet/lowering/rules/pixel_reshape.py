@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from onenet.lowering.graph import Graph, arguments, aten, shape
-from onenet.lowering.rule import Report
-from onenet.lowering.rules.layout import LAYOUT
-from onenet.lowering.rules.pixel_order import PIXELS, PLANES
+from collections.abc import Iterator
+
+from torch.fx import Node
+
+from onenet.lowering.graph import Graph, shape, source_of
+from onenet.lowering.operators import LAYOUT, PIXELS, PLANES, RESHAPES, aten
+from onenet.lowering.rule import Rule
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(aten.reshape.default, aten.view.default):
-        source = arguments(node)[0]
-        before, after = shape(source), shape(node)
-        if not len(before) == len(after) == 4 or before[:2] != after[:2] or source.target in LAYOUT:
-            continue  # not of planes
-        n, c, h, w = after
-        with graph.before(node):
-            pixels = graph.call(aten.permute.default, source, PIXELS)
+class PixelReshape(Rule[Node]):
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        for node in graph.calls(*RESHAPES):
+            before, after = shape(source_of(node)), shape(node)
+            planes = len(before) == len(after) == 4 and before[:2] == after[:2]
+            if planes and source_of(node).target not in LAYOUT:
+                yield node
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        n, c, h, w = shape(place)
+        with graph.before(place):
+            pixels = graph.call(aten.permute.default, source_of(place), PIXELS)
             pixels = graph.call(aten.reshape.default, pixels, [n, h, w, c])
-            graph.replace(node, graph.call(aten.permute.default, pixels, PLANES))
-        report.apply()
+            graph.replace(place, graph.call(aten.permute.default, pixels, PLANES))
+
+
+RULE = PixelReshape()

@@ -5,60 +5,67 @@ Carries the reshape upwards through Conv1d(1x1), ReLU and channel affines, so th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, arguments, aten, channel_affine, shape, spread
-from onenet.lowering.rule import Report
+from onenet.lowering.graph import Graph, arguments, channel_affine, shape, source_of, spread, target_of
+from onenet.lowering.operators import RESHAPES, aten
+from onenet.lowering.rule import Rule
 
-RESHAPES = (aten.reshape.default, aten.view.default)
+
+class PointwiseImage(Rule[Node]):
+    steps = (70,)
+
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        """Reshapes behind a pointwise operation, the last one first. One that moved up is a match again."""
+        seen: set[Node] = set()
+        while (node := last_match(graph, seen)) is not None:
+            seen.add(node)
+            yield node
+
+    def check(self, graph: Graph, place: Node) -> str | None:
+        source = source_of(place)
+        if len(source.users) > 1:
+            return "the planes are used in another shape as well"
+        if source.target is aten.conv1d.default and graph.value(source.args[1]) is None:
+            return "the convolution's weight is computed"
+        return None
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        """reshape(op(x)) -> op(reshape(x))."""
+        source = source_of(place)
+        planes = source_of(source)
+        n, _, height, width = shape(place)
+        with graph.before(place):
+            image = graph.call(aten.reshape.default, planes, [n, shape(planes)[1], height, width])
+            if source.target is aten.conv1d.default:
+                _, weight, bias, *_ = arguments(source)
+                kernel = graph.constant(graph.constant_value(weight)[..., None])
+                result = graph.call(aten.conv2d.default, image, kernel, bias)
+            else:
+                result = graph.call(target_of(source), image, *source.args[1:])
+        graph.replace(place, result)
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in reversed(list(graph.calls(*RESHAPES))):
-        while is_recover(node):
-            source = node.args[0]
-            assert isinstance(source, Node)
-            reason = decline(graph, source)
-            if reason:
-                if reason != "reached the top":
-                    report.decline(reason)
-                break
-            node = hoist(graph, node, source)
-            report.apply()
+def last_match(graph: Graph, seen: set[Node]) -> Node | None:
+    """The last reshape in the graph that could move up and is not in ``seen``."""
+    reshapes = reversed(list(graph.calls(*RESHAPES)))
+    return next((node for node in reshapes if node not in seen and is_recover(node) and is_pointwise(source_of(node))), None)
 
 
 def is_recover(node: Node) -> bool:
     """(N, C, L) -> (N, C, H, W)."""
-    before, after = shape(node.all_input_nodes[0]), shape(node)
+    before, after = shape(source_of(node)), shape(node)
     return len(before) == 3 and len(after) == 4 and before[:2] == after[:2]
 
 
-def decline(graph: Graph, source: Node) -> str | None:
-    if source.target not in (aten.relu.default, channel_affine, aten.conv1d.default):
-        return "reached the top"
-    if len(source.users) > 1:
-        return "the planes are used in another shape as well"
-    if source.target is aten.conv1d.default:
-        _, weight, _, stride, padding, _, groups = arguments(source)
-        if shape(weight)[2] != 1 or spread(stride, 1) != [1] or spread(padding, 1) != [0] or groups != 1:
-            return "reached the top"
-        if graph.value(weight) is None:
-            return "the convolution's weight is computed"
-    return None
+def is_pointwise(node: Node) -> bool:
+    """Whether it treats every place of the planes alike and alone."""
+    if node.target is not aten.conv1d.default:
+        return node.target in (aten.relu.default, channel_affine)
+    _, weight, _, stride, padding, _, groups = arguments(node)
+    return bool(shape(weight)[2] == 1 and spread(stride, 1) == [1] and spread(padding, 1) == [0] and groups == 1)
 
 
-def hoist(graph: Graph, node: Node, source: Node) -> Node:
-    """reshape(op(x)) -> op(reshape(x)); returns the new reshape."""
-    planes = source.all_input_nodes[0]
-    n, _, height, width = shape(node)
-    with graph.before(node):
-        image = graph.call(aten.reshape.default, planes, [n, shape(planes)[1], height, width])
-        if source.target is aten.conv1d.default:
-            weight = graph.value(source.args[1])
-            assert weight is not None
-            kernel = graph.constant(weight[..., None])
-            result = graph.call(aten.conv2d.default, image, kernel, arguments(source)[2])
-        else:
-            result = graph.call(source.target, image, *source.args[1:])  # type: ignore[arg-type]  # a function
-    graph.replace(node, result)
-    return image
+RULE = PointwiseImage()

@@ -7,48 +7,45 @@ model, the mean int8 error of the logits against the simulated arithmetic was 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, arguments, aten, channel_affine
-from onenet.lowering.rule import Report
-from onenet.lowering.rules.fold_backward import CONVOLUTIONS
+from onenet.lowering.graph import Graph, arguments, channel_affine, source_of, target_of
+from onenet.lowering.operators import CONVOLUTIONS, aten
+from onenet.lowering.rule import Rule
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(channel_affine):
-        relu = node.args[0]
-        if not isinstance(relu, Node) or relu.target is not aten.relu.default:
-            continue
-        layer = relu.args[0]
-        assert isinstance(layer, Node)
-        reason = decline(graph, layer, relu)
-        if reason:
-            report.decline(reason)
-            continue
-        move_scale(graph, layer, node)
-        report.apply()
+class ReluScale(Rule[Node]):
+    steps = (110,)
+
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        return (affine for affine in graph.calls(channel_affine) if source_of(affine).target is aten.relu.default)
+
+    def check(self, graph: Graph, place: Node) -> str | None:
+        relu = source_of(place)
+        layer = source_of(relu)
+        if layer.target not in CONVOLUTIONS:
+            return "no convolution before the ReLU"
+        if len(layer.users) > 1 or len(relu.users) > 1:
+            return "the ReLU's input or output is used elsewhere as well"
+        return None if graph.value(layer.args[1]) is not None else "the convolution's weight is computed"
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        layer = source_of(source_of(place))
+        source, weight_node, bias_node, *options = arguments(layer)
+        weight, bias = graph.constant_value(weight_node), graph.value(bias_node)
+        scale = graph.constant_value(place.args[1])
+        size = torch.where(scale == 0, torch.ones_like(scale), scale.abs())  # a channel scaled to zero keeps its size
+        with graph.before(layer):
+            new_weight = graph.constant(weight * size.reshape([-1] + [1] * (weight.dim() - 1)))
+            new_bias = None if bias is None else graph.constant(bias * size)
+            scaled = graph.call(target_of(layer), source, new_weight, new_bias, *options)
+        with graph.before(place):
+            positive = graph.call(aten.relu.default, scaled)
+            sign = graph.constant(torch.sign(scale))
+            graph.replace(place, graph.call(channel_affine, positive, sign, place.args[2]))
 
 
-def decline(graph: Graph, layer: Node, relu: Node) -> str | None:
-    if layer.target not in CONVOLUTIONS:
-        return "no convolution before the ReLU"
-    if len(layer.users) > 1 or len(relu.users) > 1:
-        return "the ReLU's input or output is used elsewhere as well"
-    return None if graph.value(layer.args[1]) is not None else "the convolution's weight is computed"
-
-
-def move_scale(graph: Graph, layer: Node, affine: Node) -> None:
-    source, weight_node, bias_node, *options = arguments(layer)
-    weight, bias = graph.value(weight_node), graph.value(bias_node)
-    scale = graph.value(affine.args[1])
-    assert weight is not None and scale is not None
-    size = torch.where(scale == 0, torch.ones_like(scale), scale.abs())  # a channel scaled to zero keeps its size
-    with graph.before(layer):
-        new_weight = graph.constant(weight * size.reshape([-1] + [1] * (weight.dim() - 1)))
-        new_bias = None if bias is None else graph.constant(bias * size)
-        scaled = graph.call(layer.target, source, new_weight, new_bias, *options)  # type: ignore[arg-type]
-    with graph.before(affine):
-        positive = graph.call(aten.relu.default, scaled)
-        sign = graph.constant(torch.sign(scale))
-        graph.replace(affine, graph.call(channel_affine, positive, sign, affine.args[2]))
+RULE = ReluScale()

@@ -5,34 +5,45 @@ Calibration puts a pair behind every operator. Between operators that only move 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch.fx import Node
 
-from onenet.lowering.graph import DEQUANTIZE, QUANTIZE, Graph, aten
-from onenet.lowering.rule import Report
-from onenet.lowering.rules.layout import LAYOUT
-
-MOVES = (*LAYOUT, aten.pixel_shuffle.default, aten.pixel_unshuffle.default)
+from onenet.lowering.graph import Graph, source_of
+from onenet.lowering.operators import DEQUANTIZE, MOVES, QUANTIZE
+from onenet.lowering.rule import Rule
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(DEQUANTIZE):
-        quantize = node.args[0]
-        assert isinstance(quantize, Node)
-        move = quantize.args[0]
-        if not isinstance(move, Node) or move.target not in MOVES or not all(user.target in MOVES for user in node.users):
-            continue
-        if scheme(origin(move)) == scheme(node):
-            graph.replace(node, move)
-            report.apply()
+class Requantize(Rule[Node]):
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        for node in graph.calls(DEQUANTIZE):
+            move = moved_by(node)
+            if (
+                move.target in MOVES
+                and all(user.target in MOVES for user in node.users)
+                and scheme(origin(move)) == scheme(node)
+            ):
+                yield node
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        graph.replace(place, moved_by(place))
+
+
+def moved_by(dequantize: Node) -> Node:
+    """What the quantize, dequantize pair reads."""
+    return source_of(source_of(dequantize))
 
 
 def origin(node: Node) -> Node:
     """What a chain of moves reads."""
     while node.target in MOVES:
-        node = node.all_input_nodes[0]
+        node = source_of(node)
     return node
 
 
 def scheme(node: Node) -> tuple[object, ...] | None:
     """Scale, zero point, range and type; None for what is not dequantized."""
     return node.args[1:] if node.target in (QUANTIZE, DEQUANTIZE) else None
+
+
+RULE = Requantize()

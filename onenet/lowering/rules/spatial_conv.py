@@ -7,31 +7,65 @@ blocks it keeps them busy, although it multiplies more. Output block j needs the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, arguments, aten, shape, spread, users
-from onenet.lowering.rule import Report
+from onenet.lowering.graph import Graph, arguments, shape, source_of, spread, users
+from onenet.lowering.operators import PIXELS, PLANES, aten
+from onenet.lowering.rule import Rule
 from onenet.lowering.rules.reflect_pad import is_reflect_pad
 
 BLOCK = 16
 """Of 8, 16 and 32 the fastest in int8 and in ONNX Runtime, and level with 8 in TFLite fp32 (``bench/forms.py``)."""
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(aten.conv1d.default):
-        weight = graph.value(arguments(node)[1])
-        if weight is None or weight.shape[:2] != (1, 1) or spread(arguments(node)[3], 1) != [1]:
-            continue  # channel-wise, pointwise or an ordinary convolution
-        if weight.shape[2] == 1:
-            continue
-        reason = decline(node, weight)
-        if reason:
-            report.decline(reason)
-            continue
-        replace(graph, node, weight)
-        report.apply()
+class SpatialConv(Rule[Node]):
+    steps = (20,)
+
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        """What is not channel-wise, pointwise or an ordinary convolution."""
+        for node in graph.calls(aten.conv1d.default):
+            _, weight_node, _, stride, *_ = arguments(node)
+            weight = graph.value(weight_node)
+            one_channel = weight is not None and weight.shape[:2] == (1, 1) and weight.shape[2] > 1
+            if one_channel and spread(stride, 1) == [1]:
+                yield node
+
+    def check(self, graph: Graph, place: Node) -> str | None:
+        _, weight, _, _, _, dilation, _ = arguments(place)
+        source, _, padding = unpadded(place)
+        if spread(dilation, 1) != [1]:
+            return "dilated"
+        if padding != shape(weight)[2] - 1:
+            return "the output is not as long as the input"
+        if padding // 2 >= BLOCK:
+            return f"the kernel reaches further than a block of {BLOCK}"
+        if shape(source)[2] % BLOCK:
+            return f"the sequence is not a multiple of {BLOCK}"
+        return None
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        source, reflected, padding = unpadded(place)
+        _, weight, bias_node, *_ = arguments(place)
+        bias = graph.value(bias_node)
+        n, _, length = shape(source)
+        end = next((each for each in users(place) if each.target is aten.relu.default and len(place.users) == 1), place)
+        with graph.before(end):
+            blocks = graph.call(aten.reshape.default, source, [n, 1, length // BLOCK, BLOCK])
+            planes = graph.call(aten.permute.default, blocks, PLANES)
+            if reflected:
+                planes = with_ends(graph, planes, padding // 2)
+            wide = None if bias is None else graph.constant(bias.expand(BLOCK))
+            kernel = graph.constant(toeplitz(graph.constant_value(weight).flatten()))
+            result = graph.call(aten.conv2d.default, planes, kernel, wide, [1, 1], [0, 0 if reflected else 1])
+            if end is not place:
+                result = graph.call(aten.relu.default, result)
+            result = graph.call(aten.permute.default, result, PIXELS)
+            graph.replace(end, graph.call(aten.reshape.default, result, [n, 1, length]))
+        graph.erase(place)
 
 
 def unpadded(node: Node) -> tuple[Node, bool, int]:
@@ -40,42 +74,8 @@ def unpadded(node: Node) -> tuple[Node, bool, int]:
     if is_reflect_pad(source):
         left, right = arguments(source)[1]
         if left == right and not any(spread(padding, 1)):
-            return source.args[0], True, 2 * left
+            return source_of(source), True, 2 * left
     return source, False, 2 * spread(padding, 1)[0]
-
-
-def decline(node: Node, weight: Tensor) -> str | None:
-    _, _, _, _, _, dilation, _ = arguments(node)
-    source, _, padding = unpadded(node)
-    if spread(dilation, 1) != [1]:
-        return "dilated"
-    if padding != weight.shape[2] - 1:
-        return "the output is not as long as the input"
-    if padding // 2 >= BLOCK:
-        return f"the kernel reaches further than a block of {BLOCK}"
-    if shape(source)[2] % BLOCK:
-        return f"the sequence is not a multiple of {BLOCK}"
-    return None
-
-
-def replace(graph: Graph, node: Node, weight: Tensor) -> None:
-    source, reflected, padding = unpadded(node)
-    bias = graph.value(arguments(node)[2])
-    n, _, length = shape(source)
-    end = next((each for each in users(node) if each.target is aten.relu.default and len(node.users) == 1), node)
-    with graph.before(end):
-        blocks = graph.call(aten.reshape.default, source, [n, 1, length // BLOCK, BLOCK])
-        planes = graph.call(aten.permute.default, blocks, [0, 3, 1, 2])
-        if reflected:
-            planes = with_ends(graph, planes, padding // 2)
-        wide = None if bias is None else graph.constant(bias.expand(BLOCK))
-        kernel = graph.constant(toeplitz(weight.flatten()))
-        result = graph.call(aten.conv2d.default, planes, kernel, wide, [1, 1], [0, 0 if reflected else 1])
-        if end is not node:
-            result = graph.call(aten.relu.default, result)
-        result = graph.call(aten.permute.default, result, [0, 2, 3, 1])
-        graph.replace(end, graph.call(aten.reshape.default, result, [n, 1, length]))
-    graph.erase(node)
 
 
 def with_ends(graph: Graph, planes: Node, reach: int) -> Node:
@@ -105,3 +105,6 @@ def toeplitz(taps: Tensor) -> Tensor:
             place = BLOCK + o + i - len(taps) // 2
             kernel[o, place % BLOCK, 0, place // BLOCK] = tap
     return kernel
+
+
+RULE = SpatialConv()

@@ -6,39 +6,38 @@ unshuffle itself, a rank-6 transpose in most runtimes, disappears.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, arguments, aten, shape, spread, users
-from onenet.lowering.rule import Report
+from onenet.lowering.graph import Graph, arguments, name_of, shape, spread, users
+from onenet.lowering.operators import aten
+from onenet.lowering.rule import Rule
 
 
-def rewrite(graph: Graph, report: Report) -> None:
-    for node in graph.calls(aten.pixel_unshuffle.default):
-        for user in users(node):
-            reason = decline(graph, user)
-            if reason:
-                report.decline(reason)
-                continue
-            merge(graph, node, user)
-            report.apply()
-        graph.erase(node)
+class StridedConv(Rule[Node]):
+    steps = (130,)
+
+    def matches(self, graph: Graph) -> Iterator[Node]:
+        """Every reader of an unshuffle."""
+        for unshuffle in graph.calls(aten.pixel_unshuffle.default):
+            yield from users(unshuffle)
+
+    def check(self, graph: Graph, place: Node) -> str | None:
+        if place.target is not aten.conv2d.default:
+            return f"followed by {name_of(place)}, not by a convolution"
+        _, weight, _, stride, padding, _, groups = arguments(place)
+        if shape(weight)[2:] != (1, 1) or spread(stride, 2) != [1, 1] or any(spread(padding, 2)) or groups != 1:
+            return "followed by a convolution other than 1x1"
+        return None if graph.value(weight) is not None else "followed by a convolution whose weight is computed"
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        unshuffle, weight_node, bias, *_ = arguments(place)
+        source, factor = arguments(unshuffle)
+        weight = graph.constant_value(weight_node)
+        with graph.before(place):
+            kernel = graph.constant(weight.reshape(weight.shape[0], -1, factor, factor))
+            graph.replace(place, graph.call(aten.conv2d.default, source, kernel, bias, [factor, factor]))
 
 
-def decline(graph: Graph, user: Node) -> str | None:
-    if user.target is not aten.conv2d.default:
-        name = getattr(user.target, "__name__", str(user.target)).split(".")[0]
-        return f"followed by {name}, not by a convolution"
-    _, weight, _, stride, padding, _, groups = arguments(user)
-    if shape(weight)[2:] != (1, 1) or spread(stride, 2) != [1, 1] or any(spread(padding, 2)) or groups != 1:
-        return "followed by a convolution other than 1x1"
-    return None if graph.value(weight) is not None else "followed by a convolution whose weight is computed"
-
-
-def merge(graph: Graph, unshuffle: Node, conv: Node) -> None:
-    source, factor = arguments(unshuffle)
-    weight = graph.value(conv.args[1])
-    assert weight is not None
-    with graph.before(conv):
-        kernel = graph.constant(weight.reshape(weight.shape[0], -1, factor, factor))
-        stride = [factor, factor]
-        graph.replace(conv, graph.call(aten.conv2d.default, source, kernel, arguments(conv)[2], stride))
+RULE = StridedConv()

@@ -7,12 +7,16 @@ scales of their own. The weights take 16/9 of their size.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import torch
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, arguments, aten, shape, spread, users
-from onenet.lowering.rule import Report
-from onenet.lowering.rules.pixel_order import PIXELS, PLANES, image_of_patches
+from onenet.lowering.graph import Graph, arguments, shape, spread, users
+from onenet.lowering.operators import PIXELS, PLANES, aten
+from onenet.lowering.rule import Rule
+from onenet.lowering.rules.pixel_order import image_of_patches
 
 INPUT = torch.tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], dtype=torch.float64)
 WEIGHT = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
@@ -23,66 +27,74 @@ WORTH = 100
 """C_in * C_out / (C_in + C_out) from which it pays: multiplications saved per value that the transforms write and read
 (``bench/forms.py``)."""
 
-
-def rewrite(graph: Graph, report: Report) -> None:
-    kernels: dict[tuple[int, int, int], Node] = {}
-    for node in graph.calls(aten.conv2d.default):
-        weight = arguments(node)[1]
-        if shape(weight)[2:] != (3, 3):
-            continue
-        reason = decline(graph, node)
-        if reason:
-            report.decline(reason)
-            continue
-        replace(graph, node, kernels)
-        report.apply()
+Kernels = dict[tuple[int, int, int], Node]
+"""Row and column of a transform, and channels -> its kernel."""
 
 
-def decline(graph: Graph, node: Node) -> str | None:
-    _, weight, bias, stride, _, dilation, groups = arguments(node)
-    if graph.value(weight) is None or (bias is not None and graph.value(bias) is None):
-        return "the weight is computed"
-    if spread(stride, 2) != [1, 1] or spread(dilation, 2) != [1, 1] or groups != 1:
-        return "strided, dilated or grouped"
-    if any(size % 2 for size in shape(node)[2:]):
-        return "an odd height or width"
-    c_out, c_in = shape(weight)[:2]
-    if c_in * c_out < WORTH * (c_in + c_out):
-        return "too few channels to pay for the transforms"
-    return None
+class Place(NamedTuple):
+    """A 3x3 convolution, and the transforms' kernels that those before it made: all share them."""
+
+    node: Node
+    kernels: Kernels
 
 
-def replace(graph: Graph, node: Node, kernels: dict[tuple[int, int, int], Node]) -> None:
-    source, weight_node, bias_node, _, padding, *_ = arguments(node)
-    weight, bias = graph.value(weight_node), graph.value(bias_node)
-    assert weight is not None
+class Winograd(Rule[Place]):
+    larger = True
+
+    def matches(self, graph: Graph) -> Iterator[Place]:
+        kernels: Kernels = {}
+        for node in graph.calls(aten.conv2d.default):
+            if shape(arguments(node)[1])[2:] == (3, 3):
+                yield Place(node, kernels)
+
+    def check(self, graph: Graph, place: Place) -> str | None:
+        _, weight, bias, stride, _, dilation, groups = arguments(place.node)
+        if graph.value(weight) is None or (bias is not None and graph.value(bias) is None):
+            return "the weight is computed"
+        if spread(stride, 2) != [1, 1] or spread(dilation, 2) != [1, 1] or groups != 1:
+            return "strided, dilated or grouped"
+        if any(size % 2 for size in shape(place.node)[2:]):
+            return "an odd height or width"
+        c_out, c_in = shape(weight)[:2]
+        if c_in * c_out < WORTH * (c_in + c_out):
+            return "too few channels to pay for the transforms"
+        return None
+
+    def rewrite(self, graph: Graph, place: Place) -> None:
+        node = place.node
+        end = next((each for each in users(node) if each.target is aten.relu.default and len(node.users) == 1), node)
+        n, c_out, height, width = shape(node)
+        with graph.before(end):
+            lines = [folded(graph, products) for products in multiplied(graph, place)]
+            columns = [folded(graph, [line[j] for line in lines]) for j in (0, 1)]
+            corners = [columns[j][i] for i in (0, 1) for j in (0, 1)]
+            if end is not node:
+                corners = [graph.call(aten.relu.default, each) for each in corners]
+            pixels = [graph.call(aten.permute.default, each, PIXELS) for each in corners]
+            patches = graph.call(aten.cat.default, pixels, 3)
+            image = image_of_patches(graph, patches, 2, [n, height, width, c_out])
+            graph.replace(end, graph.call(aten.permute.default, image, PLANES))
+        graph.erase(node)
+
+
+def multiplied(graph: Graph, place: Place) -> Iterator[list[Node]]:
+    """The 4x4 products of transformed patches and transformed weights, line by line."""
+    source, weight_node, bias_node, _, padding, *_ = arguments(place.node)
+    weight, bias = graph.constant_value(weight_node), graph.value(bias_node)
     weights = torch.einsum("ai,ocij,bj->aboc", WEIGHT.to(weight), weight, WEIGHT.to(weight))
-    end = next((each for each in users(node) if each.target is aten.relu.default and len(node.users) == 1), node)
-    n, c_out, height, width = shape(node)
-    with graph.before(end):
-        vertical, horizontal = spread(padding, 2)
-        if vertical or horizontal:
-            source = graph.call(aten.constant_pad_nd.default, source, [horizontal, horizontal, vertical, vertical])
-        lines = []
-        for a in range(4):
-            products = []
-            for b in range(4):
-                patch = transformed(graph, source, a, b, kernels)
-                offset = graph.constant(bias) if bias is not None and a == b == 1 else None  # this one is in every sum, once
-                products.append(graph.call(aten.conv2d.default, patch, graph.constant(weights[a, b, :, :, None, None]), offset))
-            lines.append(folded(graph, products))
-        columns = [folded(graph, [line[j] for line in lines]) for j in (0, 1)]
-        corners = [columns[j][i] for i in (0, 1) for j in (0, 1)]
-        if end is not node:
-            corners = [graph.call(aten.relu.default, each) for each in corners]
-        pixels = [graph.call(aten.permute.default, each, PIXELS) for each in corners]
-        patches = graph.call(aten.cat.default, pixels, 3)
-        image = image_of_patches(graph, patches, 2, [n, height, width, c_out])
-        graph.replace(end, graph.call(aten.permute.default, image, PLANES))
-    graph.erase(node)
+    vertical, horizontal = spread(padding, 2)
+    if vertical or horizontal:
+        source = graph.call(aten.constant_pad_nd.default, source, [horizontal, horizontal, vertical, vertical])
+    for a in range(4):
+        products = []
+        for b in range(4):
+            patch = transformed(graph, source, a, b, place.kernels)
+            offset = graph.constant(bias) if bias is not None and a == b == 1 else None  # this one is in every sum, once
+            products.append(graph.call(aten.conv2d.default, patch, graph.constant(weights[a, b, :, :, None, None]), offset))
+        yield products
 
 
-def transformed(graph: Graph, source: Node, a: int, b: int, kernels: dict[tuple[int, int, int], Node]) -> Node:
+def transformed(graph: Graph, source: Node, a: int, b: int, kernels: Kernels) -> Node:
     """Value (a, b) of every transformed 4x4 patch; the patches lie two pixels apart. All convolutions share ``kernels``."""
     channels = shape(source)[1]
     if (a, b, channels) not in kernels:
@@ -96,3 +108,6 @@ def folded(graph: Graph, parts: list[Node]) -> tuple[Node, Node]:
     add, sub = aten.add.Tensor, aten.sub.Tensor
     first = graph.call(add, graph.call(add, parts[0], parts[1]), parts[2])
     return first, graph.call(sub, graph.call(sub, parts[1], parts[2]), parts[3])
+
+
+RULE = Winograd()

@@ -20,11 +20,13 @@ from onenet.base.metrics import label_agreement, sqnr_db
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8
 from onenet.calibration.samples import Sample, Samples
-from onenet.calibration.scheme import EPSILON, SAME_SCALE, float_operators
+from onenet.calibration.scheme import EPSILON
 from onenet.errors import RequestError
+from onenet.lowering.operators import SAME_SCALE
 from onenet.model import Model
 from onenet.models.build import build
 from tests.conftest import awkward_onenet, smooth_images
+from tests.unit.calibration.programs import float_operators
 
 Images = NDArray[np.float32]
 SIZE = (16, 24)
@@ -59,11 +61,6 @@ def graph(model: QuantizedModel) -> list[Node]:
     return list(model.reference.graph.nodes)
 
 
-def float_ones(model: QuantizedModel) -> list[str]:
-    assert isinstance(model.reference, GraphModule)
-    return float_operators(model.reference)
-
-
 def scale_of(node: Node) -> tuple[float, int]:
     """Scale and zero point of a quantize or dequantize operator."""
     assert node.target in (QUANTIZE, DEQUANTIZE), node.target
@@ -76,7 +73,7 @@ def scale_of(node: Node) -> tuple[float, int]:
 @pytest.mark.parametrize(("variant", "kernel"), CASES)
 def test_everything_computes_in_int8(variant: str, kernel: int | None) -> None:
     model = quantized(variant, kernel)
-    assert float_ones(model) == []
+    assert float_operators(model.reference) == []
     assert model.outputs[0] is not None
     assert all(site.scale >= EPSILON and -128 <= site.zero_point <= 127 for site in model.record.sites.values())
 
@@ -175,7 +172,7 @@ class Outside(nn.Module):
 
 def test_operators_outside_the_scheme_are_listed() -> None:
     model = onenet.calibrate(onenet.lower(build(Outside(), input_size=SIZE)), list(images(2)))
-    assert float_ones(model) == ["aten.erf", "aten.silu"]
+    assert float_operators(model.reference) == ["erf", "silu"]
     assert model.outputs == (None,)
 
 

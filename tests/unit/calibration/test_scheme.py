@@ -20,12 +20,13 @@ from onenet.base.metrics import sqnr_db
 from onenet.calibration.calibrate import Calibration, decide, observe
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, W8, Recipe, Rule, x86_safe
-from onenet.calibration.scheme import RELU, WEIGHTED, float_operators, layers_of
-from onenet.lowering import outputs
-from onenet.lowering.graph import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE
+from onenet.calibration.scheme import layers_of
+from onenet.lowering.operators import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, RELU, WEIGHTED
+from onenet.lowering.proof import outputs
 from onenet.model import Model
 from onenet.models.build import build
 from tests.conftest import smooth_images
+from tests.unit.calibration.programs import float_operators
 
 SIZE = (16, 16)
 QUICK = replace(INT8, estimator="min-max", bias_correction=False)
@@ -159,7 +160,7 @@ def test_probabilities_in_a_concat_take_its_scale() -> None:
 def test_computed_weights_stay_in_float_and_are_listed() -> None:
     calibration = observed("computed weights")
     assert [name for _, name in layers_of(calibration.program)] == ["conv2d_1"]
-    assert float_operators(decide(calibration, QUICK).reference) == ["aten.conv2d"]
+    assert float_operators(decide(calibration, QUICK).reference) == ["conv2d"]
 
 
 # --- recipes ----------------------------------------------------------------

@@ -20,8 +20,8 @@ from onenet.calibration.recipe import INT8, W8, Recipe, Rule
 from onenet.calibration.scheme import layers_of
 from onenet.calibration.search import Candidate, Search, SearchResult, layer_costs, search
 from onenet.errors import CheckError
-from onenet.lowering import outputs
-from onenet.lowering.graph import DEQUANTIZE_CHANNELS
+from onenet.lowering.operators import DEQUANTIZE_CHANNELS
+from onenet.lowering.proof import outputs
 from onenet.models.build import build
 from tests.conftest import enliven, smooth_images
 

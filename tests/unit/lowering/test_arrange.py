@@ -12,12 +12,15 @@ from torch.fx import GraphModule
 from torch.nn import functional as F
 
 import onenet
-import onenet.lowering as lowering
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
 from onenet.errors import CheckError
-from onenet.lowering import RULES, TARGET_RULES, arrange, lower_module
-from onenet.lowering.graph import QUANTIZE, Graph
+from onenet.lowering import arrange, lower_module
+from onenet.lowering.driver import common_order, target_order
+from onenet.lowering.graph import Graph
+from onenet.lowering.operators import QUANTIZE
+from onenet.lowering.rules import pixel_order
+from onenet.targets import TARGETS
 from tests.conftest import awkward_onenet, shake
 from tests.unit.lowering.test_lowering import operators
 
@@ -25,12 +28,12 @@ CASES = [("ed", None), ("e", None), ("ed", 9), ("e", 3)]
 PIXEL_OPERATORS = {"pixel_shuffle", "pixel_unshuffle"}
 
 
-@pytest.mark.parametrize("target", TARGET_RULES)
+@pytest.mark.parametrize("target", TARGETS.cards())
 @pytest.mark.parametrize(("variant", "kernel"), CASES)
 @pytest.mark.parametrize("shape", [(1, 3, 16, 24), (2, 1, 16, 8)])
 def test_exact_in_float64(variant: str, kernel: int | None, shape: tuple[int, ...], target: str) -> None:
     model = awkward_onenet(variant, kernel=kernel, channels_in=shape[1])
-    lowered = lower_module(model, (torch.zeros(shape),), (*RULES, *TARGET_RULES[target]))
+    lowered = lower_module(model, (torch.zeros(shape),), (*common_order(), *target_order(target)))
     assert lowered.error <= 1e-12
 
 
@@ -95,7 +98,7 @@ def test_shuffle_and_unshuffle_of_an_image_without_a_convolution(factor: int) ->
 
 
 def test_a_wrong_order_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lowering.pixel_order, "reordered", lambda *arguments: arguments[1])  # the node as it is
+    monkeypatch.setattr(pixel_order, "reordered", lambda *arguments: arguments[1])  # the node as it is
     image = torch.rand(1, 3, 8, 8)
     with pytest.raises(CheckError, match=r"the form for onnx is not exact .*: its results differ by 1\.\de\+00"):
         arrange(lower_module(Head(2), (image,)).module, (image,), "onnx")

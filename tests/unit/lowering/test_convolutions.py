@@ -11,9 +11,11 @@ from torch import nn
 from torch.fx import GraphModule
 
 from onenet.errors import CheckError
-from onenet.lowering import RULES, TARGET_RULES, LoweredModule, arrange, lower_module
+from onenet.lowering import LoweredModule, arrange, lower_module
+from onenet.lowering.driver import common_order, target_order
 from onenet.lowering.rules import linear_chain, winograd
 from onenet.lowering.rules.linear_chain import Part
+from onenet.targets import TARGETS
 from tests.conftest import awkward_onenet, shake
 from tests.unit.lowering.test_lowering import operators, rule
 
@@ -80,15 +82,15 @@ def test_no_frame_where_no_padding_lies_between(name: str) -> None:
     assert operators(lowered(module, shape).module) == {"conv2d": 1}
 
 
-@pytest.mark.parametrize("target", TARGET_RULES)
+@pytest.mark.parametrize("target", TARGETS.cards())
 @pytest.mark.parametrize("kernel", [None, 5])
 def test_the_decoder_of_e4(kernel: int | None, target: str) -> None:
     """Exact with the rules of every target; on so small an image, much of it frame, a twentieth of the multiplications less."""
     image, model = torch.zeros(1, 3, 96, 128), awkward_onenet("e", width=12, kernel=kernel)
-    found = lower_module(model, (image,), (*RULES, *TARGET_RULES[target]))
+    found = lower_module(model, (image,), (*common_order(), *target_order(target)))
     assert found.error <= 1e-12
     assert rule("linear_chain", found).applied == 1
-    without = lower_module(model, (image,), [each for each in RULES if each is not linear_chain])
+    without = lower_module(model, (image,), [each for each in common_order() if each is not linear_chain.RULE])
     assert multiplications(found.module) < 0.95 * multiplications(without.module)
 
 
@@ -167,7 +169,7 @@ PLACES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 @pytest.mark.parametrize("name", PLACES)
 def test_winograd_is_exact(name: str, target: str) -> None:
     module, shape = PLACES[name]
-    found = lower_module(shake(module), (torch.zeros(shape),), (*RULES, *TARGET_RULES[target]))
+    found = lower_module(shake(module), (torch.zeros(shape),), (*common_order(), *target_order(target)))
     assert found.error <= 1e-13
     sizes = Counter(tuple(node.args[1].meta["val"].shape[2:]) for node in convolutions(found.module))
     assert sizes == {(1, 1): 16, (3, 3): 9, (3, 4): 3, (4, 3): 3, (4, 4): 1}  # products; transforms, all depthwise
@@ -222,7 +224,7 @@ def test_a_convolution_with_weights_of_an_input_stays() -> None:
             return torch.conv2d(x, weight, padding=1)
 
     inputs = (torch.zeros(1, 4, 8, 8), torch.zeros(4, 4, 3, 3))
-    found = lower_module(Given(), inputs, (*RULES, winograd))
+    found = lower_module(Given(), inputs, (*common_order(), winograd.RULE))
     assert rule("winograd", found).declined == {"the weight is computed": 1}
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx import Node
 from torch.nn import functional as F
 
 import onenet.lowering as lowering
 from onenet.errors import CheckError
-from onenet.lowering import RULES, TARGET_RULES, lower_module
+from onenet.lowering import lower_module
+from onenet.lowering.driver import RULES
 from onenet.lowering.graph import Graph
+from onenet.lowering.rules import transposed_conv
 from tests.conftest import awkward_onenet, shake
 
 CASES = [("ed", None), ("e", None), ("ed", 9), ("e", 3)]
@@ -269,23 +271,19 @@ def test_the_output_may_be_the_affine_itself() -> None:
 
 
 def test_a_wrong_rule_is_caught_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = lowering.transposed_conv.rewrite
+    original = transposed_conv.RULE.rewrite
 
-    def wrong(graph: Graph, report: object) -> None:
-        original(graph, report)  # type: ignore[arg-type]
+    def wrong(graph: Graph, place: Node) -> None:
+        original(graph, place)
         for name, value in graph.module.named_buffers():
             if name.startswith("lowered_") and value.dim() == 4:
                 value.copy_(value.flip(0))  # the channel order of the shuffle, reversed
 
-    monkeypatch.setattr(lowering.transposed_conv, "rewrite", wrong)
+    monkeypatch.setattr(transposed_conv.RULE, "rewrite", wrong)
     with pytest.raises(CheckError, match="rule transposed_conv changed the result"):
         lower_module(stack(nn.ConvTranspose2d(3, 3, 2, stride=2)), (torch.zeros(1, 3, 4, 4),))
 
 
-@pytest.mark.parametrize(
-    "module",
-    sorted({*RULES, *chain(*TARGET_RULES.values())}, key=lambda m: m.__name__),
-    ids=lambda m: m.__name__.rpartition(".")[2],
-)
-def test_every_rule_starts_with_its_before_and_after(module: object) -> None:
-    assert " -> " in (module.__doc__ or "").splitlines()[0]
+@pytest.mark.parametrize("name", RULES.cards())
+def test_every_rule_starts_with_its_before_and_after(name: str) -> None:
+    assert " -> " in RULES.cards()[name].form

@@ -1,0 +1,190 @@
+"""Runs the rules over a traced network, in float64, and proves the result.
+
+The outputs before and after must agree to 1e-9 of their largest value, or nothing is lowered and the rule at fault is named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from onenet.base.folder import Folder
+from onenet.errors import CheckError, RequestError
+from onenet.lowering.graph import Graph, channel_affine, plain, shape, source_of
+from onenet.lowering.operators import DEQUANTIZE_CHANNELS, QUANTIZE, aten
+from onenet.lowering.proof import (
+    INT8_FORM_TOLERANCE,
+    TOLERANCE,
+    asymmetric_probe,
+    mean_difference,
+    outputs,
+    relative_difference,
+)
+from onenet.lowering.rule import Place, Report, Rule
+from onenet.lowering.tiling import derive
+from onenet.model import Lowering, Model, RuleResult
+from onenet.targets import TARGETS
+
+AnyRule = Rule[Any]
+RULES: Folder[AnyRule] = Folder("onenet.lowering.rules", "RULE")
+
+
+def common_order() -> tuple[AnyRule, ...]:
+    """The rules that every network goes through, in order. A rule may have more than one place in it."""
+    rules = RULES.cards()
+    steps = sorted((step, name) for name, rule in rules.items() for step in rule.steps)
+    return tuple(rules[name] for _, name in steps)
+
+
+def target_order(target: str) -> tuple[AnyRule, ...]:
+    """The rules of a target's own form, which come behind the common ones, in the order of the target's card."""
+    return tuple(RULES.get(name, "lowering rule") for name in TARGETS.get(target, "target").rules)
+
+
+@dataclass(frozen=True)
+class LoweredModule:
+    """The deploy form (float32, static shapes) and what each rule did to get there."""
+
+    module: GraphModule
+    rules: tuple[RuleResult, ...]
+    error: float
+    """Largest difference between the outputs in float64, relative to their largest value."""
+
+
+def lower(model: Model) -> Model:
+    """The deploy form of a model: the same function in operations that every converter maps 1:1 onto fast kernels.
+
+    Args:
+        model: as ``build`` made it. A lowered model is returned as it is.
+
+    Returns:
+        The model with its module lowered, what each rule did, and the tiles in which it runs exactly.
+
+    Raises:
+        CheckError: the float64 proof failed on this network.
+        RequestError: the network cannot be traced, or its outputs are not finite.
+    """
+    if model.lowering is not None:
+        return model
+    lowered = lower_module(model.module, model.example())
+    lowering = Lowering(lowered.rules, lowered.error)
+    return dataclasses.replace(model, module=lowered.module, lowering=lowering, tiling=derive(model))
+
+
+def lower_module(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[AnyRule] | None = None) -> LoweredModule:
+    """Rewrite ``module`` for inputs of exactly these shapes.
+
+    Args:
+        module: any network that torch.export can trace. It is not changed.
+        inputs: of the shapes to lower for; their values do not matter.
+        rules: the rules to run, in order; the common order where none are given.
+
+    Raises:
+        CheckError: the rewritten network differs by more than ``TOLERANCE``; the message names the rule that broke it.
+        RequestError: the network cannot be traced, or its outputs are not finite.
+    """
+    rules = common_order() if rules is None else rules
+    graph = Graph(module, inputs)
+    probe = asymmetric_probe(inputs)
+    expected = outputs(graph.module, probe)
+    if not all(bool(value.isfinite().all()) for value in expected):
+        raise RequestError("the network returns NaN or infinity on an ordinary input; look at its weights")
+    results = merged(run_rule(rule, graph) for rule in rules)
+    replace_affines(graph)
+    error = relative_difference(expected, outputs(graph.finish(), probe))
+    if not error <= TOLERANCE:
+        raise CheckError(f"lowering is not exact on this network: {first_inexact_rule(module, inputs, rules)}")
+    return LoweredModule(graph.to_float32(), results, error)
+
+
+@dataclass(frozen=True)
+class ArrangedModule:
+    """The form of a module that one target runs fastest, and what each rule did to get there."""
+
+    module: GraphModule
+    rules: tuple[RuleResult, ...]
+
+
+def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str, *, winograd: bool = True) -> ArrangedModule:
+    """The form that ``target`` runs fastest. A calibrated program keeps every scale: its values only move.
+
+    Args:
+        module: what ``lower_module`` or ``calibrate`` returned.
+        inputs: of the shapes that it was made for; their values do not matter.
+        target: ``tflite``, ``onnx`` or ``coreml``.
+        winograd: compute wide 3x3 float convolutions by Winograd's method, whose weights are larger.
+
+    Raises:
+        CheckError: the result differs, for a float module in float64.
+    """
+    assert isinstance(module, GraphModule)
+    calibrated = any(node.target in (QUANTIZE, DEQUANTIZE_CHANNELS) for node in module.graph.nodes)
+    graph = Graph.of(module, double=not calibrated)
+    probe = asymmetric_probe(inputs)
+    if calibrated:
+        probe = [value.to(like.dtype) for value, like in zip(probe, inputs, strict=True)]
+    expected = outputs(graph.module, probe)
+    results = merged(run_rule(rule, graph) for rule in target_order(target) if winograd or not rule.larger)
+    difference, allowed = (mean_difference, INT8_FORM_TOLERANCE) if calibrated else (relative_difference, TOLERANCE)
+    error = difference(expected, outputs(graph.finish(), probe))
+    if not error <= allowed:
+        raise CheckError(f"the form for {target} is not exact on this network: its results differ by {error:.1e}")
+    return ArrangedModule(plain(graph.module) if calibrated else graph.to_float32(), results)
+
+
+def run_rule(rule: Rule[Place], graph: Graph) -> RuleResult:
+    """Rewrite every match that the rule has nothing against; says how many, and what it left alone and why."""
+    applied = 0
+    while True:
+        report = Report()
+        for place in rule.matches(graph):
+            reason = rule.check(graph, place)
+            if reason is None:
+                rule.rewrite(graph, place)
+                report.apply()
+            else:
+                report.decline(reason)
+        applied += report.applied
+        if not (rule.repeats and report.applied):
+            return RuleResult(rule.name, rule.form, applied, dict(report.declined))
+
+
+def merged(results: Iterable[RuleResult]) -> tuple[RuleResult, ...]:
+    """One result per rule, where a rule ran twice."""
+    by_name: dict[str, RuleResult] = {}
+    for result in results:
+        before = by_name.get(result.rule)
+        declined = Counter(before.declined if before else {}) + Counter(result.declined)
+        applied = result.applied + (before.applied if before else 0)
+        by_name[result.rule] = dataclasses.replace(result, applied=applied, declined=dict(declined))
+    return tuple(by_name.values())
+
+
+def first_inexact_rule(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[AnyRule]) -> str:
+    """Repeat the lowering with a proof after every rule; says which one broke it and by how much."""
+    graph = Graph(module, inputs)
+    probe = asymmetric_probe(inputs)
+    expected = outputs(graph.module, probe)
+    for rule in rules:
+        result = run_rule(rule, graph)
+        error = relative_difference(expected, outputs(graph.finish(), probe))
+        if not error <= TOLERANCE:
+            return f"rule {result.rule} changed the result by {error:.1e} of its largest value, {TOLERANCE:.0e} is allowed"
+    return "every rule is exact alone, the remaining affines are not"
+
+
+def replace_affines(graph: Graph) -> None:
+    """An affine no rule could place becomes a plain multiply and add, which every exporter knows."""
+    for node in graph.calls(channel_affine):
+        _, scale, shift = node.args
+        size = [1, -1] + [1] * (len(shape(node)) - 2)
+        with graph.before(node):
+            shaped = [graph.constant(graph.constant_value(each).reshape(size)) for each in (scale, shift)]
+            scaled = graph.call(aten.mul.Tensor, source_of(node), shaped[0])
+            graph.replace(node, graph.call(aten.add.Tensor, scaled, shaped[1]))

@@ -1,0 +1,78 @@
+"""Every set of operators that lowering, calibration and the layer profile speak of: once, here.
+
+An operator is named as torch.export writes it (``aten.conv2d.default``). A set holds what its readers treat alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators that calibration puts into a graph
+
+Operator = Callable[..., torch.Tensor]
+"""What a node of a graph calls."""
+
+aten = torch.ops.aten
+quantized = torch.ops.quantized_decomposed
+
+QUANTIZE, DEQUANTIZE = quantized.quantize_per_tensor.default, quantized.dequantize_per_tensor.default
+QUANTIZE_CHANNELS, DEQUANTIZE_CHANNELS = quantized.quantize_per_channel.default, quantized.dequantize_per_channel.default
+QUANTIZERS = (QUANTIZE, DEQUANTIZE, QUANTIZE_CHANNELS, DEQUANTIZE_CHANNELS)
+
+CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
+CONVOLUTION_OF_RANK: dict[int, Operator] = {1: aten.conv1d.default, 2: aten.conv2d.default}
+"""Spatial axes -> convolution."""
+WITH_NAMED_PADDING: dict[Operator, Operator] = {
+    aten.conv1d.padding: aten.conv1d.default,
+    aten.conv2d.padding: aten.conv2d.default,
+}
+"""Convolution with padding "same" or "valid" -> the one with numbers."""
+TRANSPOSED_CONVOLUTION = aten.conv_transpose2d.input
+WEIGHTED = (*CONVOLUTIONS, aten.linear.default)
+"""Layers with weights that int8 knows."""
+
+RELU = (aten.relu.default, aten.relu_.default)
+PADS = (aten.pad.default, aten.reflection_pad1d.default)
+"""Operators that may reflect the ends of a sequence."""
+
+RESHAPES = (aten.reshape.default, aten.view.default)
+LAYOUT = (
+    *RESHAPES,
+    aten.permute.default,
+    aten.transpose.int,
+    aten.flatten.using_ints,
+    aten.squeeze.dim,
+    aten.unsqueeze.default,
+)
+"""Bring every element to another place; the shape may change."""
+SHUFFLES = (aten.pixel_shuffle.default, aten.pixel_unshuffle.default)
+MOVES = (*LAYOUT, *SHUFFLES)
+"""Bring every element to another place: nothing is computed, nothing is left out."""
+PICKS = (*MOVES, aten.slice.Tensor)
+"""Bring some elements to another place: nothing is computed."""
+
+SAME_SCALE = (
+    *PICKS,
+    aten.max_pool2d.default,
+    aten.upsample_nearest2d.vec,
+    # TFLite's pools and resizes have one scale for both; with two, its converter would take the wrong one and clip.
+    aten.avg_pool2d.default,
+    aten.upsample_bilinear2d.vec,
+    *RELU,
+)
+"""Operators that move, pick or mix values within their range: their output has the scale of their input."""
+NEW_SCALE = (
+    aten.add.Tensor,
+    aten.sub.Tensor,
+    aten.mul.Tensor,
+    aten.add_.Tensor,
+    aten.mean.dim,
+    aten.adaptive_avg_pool2d.default,
+)
+"""Operators whose output has a scale of its own."""
+FIXED_SCALE = (aten.softmax.int, aten.sigmoid.default)
+"""Operators whose output has the scale that the int8 specification fixes."""
+
+PIXELS, PLANES = [0, 2, 3, 1], [0, 3, 1, 2]
+"""Permutations from (N, C, H, W) to (N, H, W, C) and back."""

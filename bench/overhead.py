@@ -21,7 +21,7 @@ from bench.context import context
 from bench.networks import ROOT
 from onenet.base.quiet import quiet
 from onenet.calibration.samples import default_calibration
-from onenet.runtimes.agent.latency import Plan
+from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import Job, open_device
 
 OUT = ROOT / "docs/benchmarks"

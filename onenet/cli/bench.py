@@ -20,10 +20,11 @@ from onenet.base.files import check_folder, publish, temporary_folder
 from onenet.cli import console
 from onenet.cli.shared import need, numbers
 from onenet.errors import OneNetError, RequestError
+from onenet.runtimes.devices import visible_kinds
 
 if TYPE_CHECKING:
-    from onenet.runtimes.agent.latency import Plan
-    from onenet.runtimes.devices.document import Measurement, Row
+    from onenet.runtimes.agent.plan import Plan
+    from onenet.runtimes.document import Measurement, Row
     from onenet.runtimes.measure import matrix
     from onenet.runtimes.measure.budget import Gate
     from onenet.runtimes.measure.campaign import Cell
@@ -44,8 +45,8 @@ def command(
             "--device",
             "-d",
             metavar="DEVICE",
-            help="local (default), ssh:\\[user@]host[:port], adb[:serial] or browser; repeat for several: they are measured "
-            "side by side.",
+            help=f"{', '.join(escape(kind.usage) for kind in visible_kinds())}; default: local. Repeat it for several "
+            "devices: they are measured side by side.",
         ),
     ] = None,
     runtime: Annotated[
@@ -137,7 +138,7 @@ class Request:
 
 def run(request: Request) -> int:
     """Measure and print; the exit code: 1 a golden check or a budget failed, 3 a device failed."""
-    from onenet.runtimes.devices.document import Measurement
+    from onenet.runtimes.document import Measurement
     from onenet.runtimes.measure import budget as budgets
     from onenet.runtimes.measure.campaign import Campaign, Store
     from onenet.runtimes.measure.documents import Failure
@@ -170,7 +171,7 @@ def prepare(request: Request, watch: Watcher) -> tuple[Plan, list[Cell], list[Fa
     Raises:
         OneNetError: something that was asked for cannot be; before anything is measured.
     """
-    from onenet.runtimes.agent.latency import Plan
+    from onenet.runtimes.agent.plan import Plan
     from onenet.runtimes.measure import matrix
     from onenet.runtimes.measure.campaign import cells_of
 

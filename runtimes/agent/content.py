@@ -21,6 +21,7 @@ from onenet.base.text import shape_text
 from onenet.errors import ToolError
 from onenet.runtimes import parity
 from onenet.runtimes.agent import latency
+from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.artifact import Artifact, manifest_of, read_sidecar
 from onenet.runtimes.session import RuntimeInfo, Session
 from onenet.spec import TensorSpec
@@ -126,7 +127,7 @@ def content(
     device: Mapping[str, Any],
     runtime: Mapping[str, Any],
     parity: Mapping[str, Any],
-    plan: latency.Plan,
+    plan: Plan,
     rows: Sequence[Mapping[str, Any]],
     warnings: Sequence[Mapping[str, str]] = (),
     **more: Any,

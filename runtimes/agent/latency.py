@@ -9,65 +9,14 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from onenet.errors import RequestError
+from onenet.runtimes.agent.plan import MOST_SAMPLES, Plan
 
-MOST_SAMPLES = 10_000
-"""Of one round; a network so fast that it reaches this before ``seconds`` has said enough."""
 RESAMPLES = 1_000
 """Of the bootstrap."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured of one artifact on one device.
-
-    A round is a process of its own: it loads the artifact, warms up, and takes samples. Several, because what differs between
-    processes (where memory came to lie) is often more than what differs between runs of one.
-    """
-
-    threads: tuple[int, ...] = ()
-    """Each is a row of its own; none: one row with all cores that the process may use."""
-    runs: int = 30
-    """At least this many samples in a round."""
-    seconds: float = 1.0
-    """A round samples at least this long."""
-    rounds: int = 3
-    warmup_runs: int = 3
-    warmup_seconds: float = 0.5
-    """The warm-up ends when both are reached."""
-    cores: tuple[int, ...] = ()
-    """CPU cores that the process is bound to; none: the system's choice."""
-    sustained_minutes: float = 0.0
-    """After the rounds of a row, run without pause for so long, and report every minute."""
-    profile: bool = False
-    """Time every operator, in one more process."""
-    timeout: float = 600.0
-    """Seconds for everything on the device, ``sustained_minutes`` not counted."""
-
-    def __post_init__(self) -> None:
-        wrong = [name for name in ("runs", "rounds", "timeout") if getattr(self, name) <= 0]
-        wrong += [name for name in ("seconds", "warmup_runs", "warmup_seconds", "sustained_minutes") if getattr(self, name) < 0]
-        wrong += ["runs"] * (self.runs > MOST_SAMPLES)
-        wrong += ["threads"] * any(n < 1 for n in self.threads) + ["cores"] * any(n < 0 for n in self.cores)
-        if wrong:
-            what = f"{wrong[0].replace('_', ' ')} {getattr(self, wrong[0])!r}"
-            raise RequestError(f"{what} makes no measurement; docs/measuring.md says what each means")
-
-    def deadline(self) -> float:
-        """Seconds after which a device gives up by itself."""
-        return self.timeout + 60 * self.sustained_minutes * max(1, len(self.threads))
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Plan:
-        return cls(**{**data, "threads": tuple(data["threads"]), "cores": tuple(data["cores"])})
 
 
 def warm_up(run: Callable[[], Any], plan: Plan) -> int:

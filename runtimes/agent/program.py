@@ -34,7 +34,7 @@ from onenet.errors import NotShownError, OneNetError, RequestError, ToolError
 from onenet.runtimes import RUNTIMES, parity
 from onenet.runtimes.agent import content as outside
 from onenet.runtimes.agent import latency, machine
-from onenet.runtimes.agent.latency import Plan
+from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.session import Operators
 from onenet.runtimes.tensors import dequantize, to_canonical

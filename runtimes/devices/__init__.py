@@ -1,27 +1,56 @@
-"""Devices that measure artifacts: one file per kind, found by the word before the colon and imported on first use."""
+"""Devices that measure artifacts: one kind a module of this folder, found by being there.
+
+A kind's card costs nothing to import: its module, or the ``__init__`` of its package, imports what measures only when a
+device is opened.
+"""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
+from onenet.base.folder import Folder
 from onenet.errors import RequestError
-from onenet.runtimes.agent.latency import Plan
-
-KINDS = {
-    "local": "this machine",
-    "ssh": "ssh:[user@]host[:port], a Raspberry Pi or any Linux machine, through your own OpenSSH client",
-    "adb": "adb[:serial], an Android phone, through your own adb",
-    "browser": "browser[:path of chromium], a headless Chromium on this machine",
-    "null": "answers without computing, for tests",
-}
-"""Kind -> what it is. Each is a file of this folder with ``open_device(address)``."""
+from onenet.runtimes.agent.plan import Plan
 
 
-def quietly(text: str) -> None:
+@dataclass(frozen=True)
+class DeviceKind:
+    """A kind of device: the card that a module of this folder holds as ``KIND``."""
+
+    name: str
+    """What stands before the colon of ``--device``."""
+    title: str
+    """What it is, in a few words, for help texts: "an Android phone, through your own adb"."""
+    open: Callable[[str], Device]
+    """Gives the device at an address ("" for none). Nothing is connected yet. Raises RequestError for an address that cannot be
+    one."""
+    address: str = ""
+    """How an address is written after the name, in help texts: ":[user@]host[:port]"; in brackets where it may be missing."""
+    on_this_machine: bool = False
+    """Devices of such kinds share this machine's processor: they take turns."""
+    visible: bool = True
+    """Whether help texts and error messages name it."""
+    order: int = 100
+    """Place in lists."""
+
+    @property
+    def usage(self) -> str:
+        """How a device of this kind is named: ``ssh:[user@]host[:port]``."""
+        return self.name + self.address
+
+
+KINDS = Folder[DeviceKind](__name__, "KIND")
+"""Name -> kind."""
+
+
+def visible_kinds() -> list[DeviceKind]:
+    """Those that help texts name, in order."""
+    return [kind for kind in KINDS.cards().values() if kind.visible]
+
+
+def say_nothing(text: str) -> None:
     """Where nobody watches."""
 
 
@@ -32,52 +61,71 @@ class Job:
     artifact: Path
     plan: Plan = field(default_factory=Plan)
     runtime: str | None = None
-    """Package of the interpreter, where a device has two for a format (ai-edge-litert, tflite-runtime)."""
-    say: Callable[[str], None] = quietly
+    """Name of the runtime, where a device has two for a format (ai-edge-litert, tflite-runtime)."""
+    say: Callable[[str], None] = say_nothing
     """Is told what is being done, in a few words: "pushing 1.2 MB", "measuring"."""
 
 
-class Device(Protocol):
-    """One device. Its methods are called one after the other, never two at once."""
+class Device:
+    """One device. Its methods are called one after the other, never two at once.
 
-    name: str
-    """As the user wrote it."""
-    kind: str
+    A kind implements ``measure`` and ``examine``. The other methods have defaults: nothing to install, nothing to remove,
+    nothing to close.
 
-    def measure(self, job: Job) -> dict[str, Any]:
-        """Measure, and give the document's content (see ``document.Measurement``), not validated yet.
+    Args:
+        kind: name of its ``DeviceKind``.
+        address: as the user wrote it after the colon; "" for none.
+    """
+
+    def __init__(self, kind: str, address: str = "") -> None:
+        self.kind = kind
+        self.name = f"{kind}:{address}" if address else kind
+        """As the user wrote it."""
+
+    def measure(self, job: Job) -> dict[str, object]:
+        """Measure an artifact.
+
+        Returns:
+            The JSON of a document's content (``records.Content``), which nobody has validated yet.
 
         Raises:
             RequestError: the device cannot be asked this (an artifact that it has no runtime for, a wrong address).
-            CheckError: the artifact is not one of ours.
+            CheckError: the artifact was not made by onenet.
             ToolError: the device failed, went away or did not answer in time. Nothing is left running on it.
         """
-        ...
+        raise RequestError(f"{self.name} cannot measure {job.artifact.name}: devices of kind {self.kind} measure nothing")
 
     def examine(self) -> Examination:
         """What is there, and what is missing, for ``onenet doctor``.
 
         Raises:
+            RequestError: this kind of device cannot be looked at.
             ToolError: as ``measure``.
         """
-        ...
+        raise RequestError(f"{self.name} cannot be looked at: devices of kind {self.kind} do not describe themselves")
 
     def set_up(self, say: Callable[[str], None]) -> None:
         """Install what ``examine`` misses, into a folder of onenet's own on the device.
+
+        Args:
+            say: is told what is being done.
 
         Raises:
             RequestError: this kind of device has nothing to install.
             ToolError: as ``measure``.
         """
-        ...
+        del say
+        raise RequestError(f"{self.name} cannot be set up: onenet installs nothing on devices of kind {self.kind}")
 
     def clean(self) -> None:
-        """Remove everything that onenet ever put on the device."""
-        ...
+        """Remove everything that onenet ever put on the device.
+
+        Raises:
+            ToolError: as ``measure``.
+        """
 
     def close(self) -> None:
-        """Let go of the connection."""
-        ...
+        """Let go of the connection. Raises nothing."""
 
 
 @dataclass(frozen=True)
@@ -93,55 +141,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Examination:
-    device: dict[str, Any]
+    """What ``Device.examine`` gives."""
+
+    device: dict[str, object]
     """As ``document.DeviceInfo``."""
     findings: tuple[Finding, ...]
 
     @property
     def healthy(self) -> bool:
-        return all(each.good is not False for each in self.findings)
-
-
-def described(answer: dict[str, Any], remedy: str) -> Examination:
-    """What an agent's ``describe`` says, as findings. ``remedy`` installs interpreters there."""
-    device, runtimes, busy = answer["device"], answer["runtimes"], answer["busy_percent"]
-    emulated, state = device.get("emulated"), answer["state"]
-    found = [
-        Finding(
-            "machine",
-            name_of(device),
-            None if emulated else True,
-            emulated or "",
-        ),
-        Finding("system", f"{device['system']} {device['machine']}, {device['libc'] or 'unknown C library'}"),
-        Finding("Python", f"{device['python']}, numpy {answer['numpy']}"),
-        interpreter("runs .tflite", ("ai-edge-litert", "tflite-runtime"), runtimes, remedy),
-        interpreter("runs .onnx", ("onnxruntime",), runtimes, remedy),
-    ]
-    if state.get("governor") == "powersave":
-        found.append(
-            Finding(
-                "governor",
-                "powersave",
-                None,
-                "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
-            )
-        )
-    if state.get("throttled") not in (None, "no"):
-        found.append(Finding("throttling", str(state["throttled"]), None, "a stronger power supply, or cooling"))
-    if busy is not None and busy > 10:
-        found.append(Finding("other work", f"{busy:.0f} % of the processor time", None, "stop it before measuring"))
-    return Examination(device, tuple(found))
-
-
-def name_of(device: dict[str, Any]) -> str:
-    known = [each for each in (device["model"], device["cpu"]) if each != "unknown"]
-    return ", ".join([*known, f"{device['cores']} cores"])
-
-
-def interpreter(what: str, packages: tuple[str, ...], runtimes: dict[str, Any], remedy: str) -> Finding:
-    found = [f"{name} {runtimes[name]['version']}" for name in packages if runtimes[name]["version"]]
-    return Finding(what, ", ".join(found) or f"{packages[0]} is missing", bool(found), "" if found else remedy)
+        """Whether nothing is missing that a measurement needs."""
+        return all(finding.good is not False for finding in self.findings)
 
 
 def open_device(name: str) -> Device:
@@ -150,11 +159,11 @@ def open_device(name: str) -> Device:
     Raises:
         RequestError: no such kind, or an address that cannot be one.
     """
-    kind, colon, address = name.partition(":")
-    if kind not in KINDS:
-        supported = "; ".join(f"{each} ({what})" for each, what in KINDS.items() if each != "null")
+    prefix, colon, address = name.partition(":")
+    kind = KINDS.cards().get(prefix)
+    if kind is None:
+        supported = "; ".join(f"{kind.usage} ({kind.title})" for kind in visible_kinds())
         raise RequestError(f"device {name!a:.200} is of no known kind; supported: {supported}")
     if (colon and not address) or not address.isprintable() or address.startswith("-"):
-        raise RequestError(f"device {name!a:.200} has an address that cannot be one; write {KINDS[kind].split(',')[0]}")
-    device: Device = importlib.import_module(f"onenet.runtimes.devices.{kind}").open_device(address)
-    return device
+        raise RequestError(f"device {name!a:.200} has an address that cannot be one; write {kind.usage}")
+    return kind.open(address)

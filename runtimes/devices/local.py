@@ -11,17 +11,16 @@ from typing import Any
 from onenet.base.files import sha256_of
 from onenet.base.process import ask
 from onenet.errors import RequestError
-from onenet.runtimes.devices import Examination, Job, described
+from onenet.runtimes.devices import Device, DeviceKind, Examination, Job
+from onenet.runtimes.devices.description import examination_of
 from onenet.runtimes.devices.pack import pack
 
 
-class Local:
-    """A ``Device``."""
-
-    kind = "local"
+class Local(Device):
+    """The machine that runs onenet."""
 
     def __init__(self) -> None:
-        self.name = "local"
+        super().__init__("local")
         self.folder = tempfile.TemporaryDirectory(prefix="onenet-")
         self.agent = Path(self.folder.name) / "onenet-agent.pyz"
         self.agent.write_bytes(pack())
@@ -37,7 +36,7 @@ class Local:
         return self.ask({**request, "sha256": sha256_of(job.artifact)}, job.plan.deadline() + 10)
 
     def examine(self) -> Examination:
-        return described(self.ask({"do": "describe"}, 120), 'pip install "onenet-export[runtime]"')
+        return examination_of(self.ask({"do": "describe"}, 120), 'pip install "onenet-export[runtime]"')
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         return ask([sys.executable, str(self.agent), "serve"], request, what="the agent on this machine", seconds=seconds)
@@ -48,14 +47,18 @@ class Local:
             'nothing is set up on this machine by onenet; pip install "onenet-export[runtime]" brings the interpreters'
         )
 
-    def clean(self) -> None:
-        """Nothing stays here."""
-
     def close(self) -> None:
         self.folder.cleanup()
 
 
-def open_device(address: str) -> Local:
+def open_device(address: str) -> Device:
+    """
+    Raises:
+        RequestError: an address was given.
+    """
     if address:
         raise RequestError(f"device local has no address; found {address!a:.100}")
     return Local()
+
+
+KIND = DeviceKind(name="local", title="this machine", open=open_device, on_this_machine=True, order=10)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from onenet.base.text import one_line
 from onenet.base.toml import read_toml
 from onenet.errors import RequestError
-from onenet.runtimes.devices.document import ArtifactInfo, Measurement
+from onenet.runtimes.document import ArtifactInfo, Measurement
 from onenet.runtimes.measure.documents import Documents, Failure, Line
 
 Limit = Annotated[float, Field(strict=True, allow_inf_nan=False)] | None

@@ -17,16 +17,15 @@ from pathlib import Path
 from onenet.base.files import sha256_of, temporary_folder
 from onenet.base.process import end_all
 from onenet.errors import CheckError, OneNetError, ToolError
+from onenet.runtimes import document
 from onenet.runtimes.agent import content as outside
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.devices import Device, Job, document, open_device
-from onenet.runtimes.devices.document import Measurement
+from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.devices import KINDS, Device, Job, open_device
+from onenet.runtimes.document import Measurement
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure, failure_document
 
 FORMATS = {"ai-edge-litert": ".tflite", "tflite-runtime": ".tflite", "benchmark_model": ".tflite", "onnxruntime": ".onnx"}
 """Interpreter -> what it runs."""
-HERE = ("local", "browser")
-"""Kinds of devices that are this machine: they take turns."""
 TRIES = 2
 """Of a cell on a device that failed: a phone that was unplugged is plugged in again."""
 
@@ -129,8 +128,9 @@ class Campaign:
         self.names = names(self.cells)
         devices = {name: open_device(name) for name in dict.fromkeys(cell.device for cell in self.cells)}
         lanes: dict[str, list[Device]] = {}
+        kinds = KINDS.cards()
         for device in devices.values():
-            lanes.setdefault("here" if device.kind in HERE else device.name, []).append(device)
+            lanes.setdefault("here" if kinds[device.kind].on_this_machine else device.name, []).append(device)
         threads = [threading.Thread(target=self.run_lane, args=(lane,), daemon=True) for lane in lanes.values()]
         try:
             for thread in threads:

@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError
 from onenet.base.data import parse_json
 from onenet.base.text import one_line
 from onenet.errors import CheckError, RequestError
-from onenet.runtimes.devices import document
-from onenet.runtimes.devices.document import ArtifactInfo, Measurement, Record, Row, Text, problem
+from onenet.runtimes import document
+from onenet.runtimes.document import ArtifactInfo, Measurement, Record, Row, Text, problem
 
 FAILURE_SUFFIX = ".failure.json"
 LARGEST_FAILURE = 1 << 20

@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from onenet import __version__
 from onenet.base.toml import read_toml
 from onenet.errors import RequestError
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.devices.document import problem
+from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.document import problem
 
 NOT_HERE = ("out", "json", "preview")
 """Options of ``onenet export`` that a campaign decides itself."""

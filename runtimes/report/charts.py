@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
-from onenet.runtimes.devices.document import Sustained
+from onenet.runtimes.document import Sustained
 from onenet.runtimes.report.format import TARGETS
 from onenet.runtimes.report.svg import Axis, Drawing, axis, number
 

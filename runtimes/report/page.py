@@ -15,7 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from onenet.base.host import require
-from onenet.runtimes.devices.document import Measurement, OperatorTime, State
+from onenet.runtimes.document import Measurement, OperatorTime, State
 from onenet.runtimes.layers import Difference, Layer, Profile, side_by_side
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import Documents, Line

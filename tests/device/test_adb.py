@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.runtimes import open_session
+from onenet.runtimes import document, open_session
 from onenet.runtimes.agent import content as outside
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.devices import Job, adb, android, bridge, document, native, open_device
+from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.devices import Job, native, open_device
+from onenet.runtimes.devices.adb import android, bridge
+from onenet.runtimes.devices.adb import device as adb
+from onenet.runtimes.devices.adb import open_device as open_adb
 from tests.device import tiny
 from tests.device.adbd import Faults, Phone, fake_phone, until
 from tests.device.phone import DROID, private_adb
@@ -90,7 +93,7 @@ def plug(tmp_path: Path, server: None, bundle: None, right_outputs: bytes) -> It
         (root / "answer").write_text(json.dumps(ANSWER, separators=(",", ":")) + "\n")
         say = 'for each; do case $each in outputs=*) cp $ROOT/output "${each#outputs=}/0";; esac; done; cat $ROOT/answer'
         (root / "behaviour").write_text(behaviour or say)
-        device = adb.open_device(phone.serial)
+        device = open_adb(phone.serial)
         opened.append((context, device))
         return phone, device
 
@@ -221,20 +224,20 @@ def test_without_adb(artifact: Path, monkeypatch: pytest.MonkeyPatch, bundle: No
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("ANDROID_HOME", raising=False)
     monkeypatch.delenv("ANDROID_SDK_ROOT", raising=False)
-    assert "phones need adb" in refusal(ToolError, adb.open_device(""), artifact)
+    assert "phones need adb" in refusal(ToolError, open_adb(""), artifact)
 
 
 @needs_adb
 def test_no_phone_and_several(plug: Plug, artifact: Path) -> None:
-    assert "adb knows no phone" in refusal(ToolError, adb.open_device(""), artifact)
+    assert "adb knows no phone" in refusal(ToolError, open_adb(""), artifact)
     phones = [plug() for _ in range(2)]
     for phone, _ in phones:
         subprocess.run(["adb", "connect", phone.serial], check=True, capture_output=True)
-    text = refusal(RequestError, adb.open_device(""), artifact)
+    text = refusal(RequestError, open_adb(""), artifact)
     assert "2 phones" in text and all(phone.serial in text for phone, _ in phones)
-    assert "no phone 'abc'" in refusal(ToolError, adb.open_device("abc"), artifact)
+    assert "no phone 'abc'" in refusal(ToolError, open_adb("abc"), artifact)
     subprocess.run(["adb", "disconnect", phones[1][0].serial], check=True, capture_output=True)
-    assert adb.open_device("").measure(Job(artifact, QUICK))["parity"]["passed"]
+    assert open_adb("").measure(Job(artifact, QUICK))["parity"]["passed"]
 
 
 @needs_adb
@@ -255,7 +258,7 @@ def test_a_port_where_nobody_listens(artifact: Path, server: None, bundle: None)
     with socket.socket() as any_socket:
         any_socket.bind(("127.0.0.1", 0))
         serial = f"127.0.0.1:{any_socket.getsockname()[1]}"
-    text = refusal(ToolError, adb.open_device(serial), artifact)
+    text = refusal(ToolError, open_adb(serial), artifact)
     assert "cannot be connected to: failed to connect to" in text
 
 
@@ -271,7 +274,7 @@ def test_serials_that_cannot_be(serial: str) -> None:
         open_device(f"adb:{serial}")
     if serial.startswith("-"):
         with pytest.raises(RequestError, match="cannot be one"):
-            adb.open_device(serial)
+            open_adb(serial)
 
 
 @needs_adb
@@ -385,7 +388,7 @@ def test_another_processor(plug: Plug, artifact: Path, abi: str) -> None:
 
 
 def test_what_is_refused_before_anything_is_asked(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = adb.open_device("")
+    device = open_adb("")
     assert "supported: .tflite, .onnx" in refusal(RequestError, device, tmp_path / "x.mlpackage")
     assert "'torch' was asked for" in refusal(RequestError, device, artifact, runtime="torch")
     assert "benchmark_model" in refusal(RequestError, device, tmp_path / "x.onnx", runtime="benchmark_model")

@@ -25,10 +25,13 @@ import onenet
 from onenet.base import process
 from onenet.base.quiet import quiet
 from onenet.errors import RequestError, ToolError
+from onenet.runtimes import document
 from onenet.runtimes.agent import content as outside
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.devices import Job, browser_host, browser_packages, document, open_device
-from onenet.runtimes.devices import browser as browser_device
+from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.devices import Job, open_device
+from onenet.runtimes.devices.browser import device as browser_device
+from onenet.runtimes.devices.browser import host as browser_host
+from onenet.runtimes.devices.browser import packages as browser_packages
 from tests.conftest import HEED_CTRL_C
 from tests.device import tiny
 
@@ -368,7 +371,7 @@ def test_end_of_this_program(started: Groups, number: signal.Signals) -> None:
     """Ctrl-C, and an end that nothing can be done at: Chromium ends by itself then."""
     program = (
         HEED_CTRL_C + "import sys; from pathlib import Path; from onenet.runtimes.devices import Job, open_device\n"
-        "from onenet.runtimes.agent.latency import Plan\n"
+        "from onenet.runtimes.agent.plan import Plan\n"
         f"open_device('browser').measure(Job(Path(sys.argv[1]), {LONG!r}))"
     )
     command = [sys.executable, "-c", program, str(tiny.artifact("onnx", "fp32"))]

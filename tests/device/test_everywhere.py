@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from onenet.cli.app import app
-from onenet.runtimes.devices import native, ssh
+from onenet.runtimes.devices import native
 from onenet.runtimes.devices.native.build import build
+from onenet.runtimes.devices.ssh import device as ssh
 from onenet.runtimes.measure.documents import load
 from tests.device import lab, phone, test_browser, test_ssh, tiny
 from tests.device.pi import Pi, emulated_pi

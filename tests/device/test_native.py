@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from onenet.base.quiet import quiet
 from onenet.errors import OneNetError, RequestError, ToolError
+from onenet.runtimes import document
 from onenet.runtimes.agent import content as outside
 from onenet.runtimes.agent.latency import MOST_SAMPLES, Plan
-from onenet.runtimes.devices import Job, adb, document, native, open_device
+from onenet.runtimes.devices import Job, native, open_device
+from onenet.runtimes.devices.adb import device as adb
 from onenet.runtimes.devices.native import build
 from tests.device import lab, phone, tiny
 from tests.device.adbd import until

@@ -28,9 +28,10 @@ from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import default_calibration, load_samples
 from onenet.errors import OneNetError, RequestError, ToolError
 from onenet.model import Model
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.devices import Examination, Job, document, open_device
-from onenet.runtimes.devices.ssh import Found, Ssh, packages_for, remote_name
+from onenet.runtimes import document
+from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.devices import Examination, Job, open_device
+from onenet.runtimes.devices.ssh.device import Found, Ssh, packages_for, remote_name
 from tests.device import pi as lab
 from tests.device.pi import Pi, wait_until
 from tests.null_artifact import write_null

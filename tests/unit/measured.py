@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from onenet.runtimes import document
 from onenet.runtimes.agent import content as outside
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.devices import document
-from onenet.runtimes.devices.document import Measurement
+from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.document import Measurement
 from onenet.runtimes.measure.documents import Documents
 
 QUALITY = {

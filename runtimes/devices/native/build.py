@@ -25,7 +25,7 @@ from onenet.base.files import publish, sha256_of, temporary_folder
 from onenet.base.host import version_of
 from onenet.base.text import one_line
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.runtimes.devices import quietly
+from onenet.runtimes.devices import say_nothing
 from onenet.runtimes.devices.native import DESCRIPTION, LOADER, RUNNER, SOURCE, debian, default_folder
 
 COMPILER = "aarch64-linux-gnu-g++"
@@ -46,7 +46,7 @@ GLIBC = (17, 27, 28, 31, 34, 35)
 SECONDS = 300.0
 
 
-def build(folder: Path, say: Callable[[str], None] = quietly) -> None:
+def build(folder: Path, say: Callable[[str], None] = say_nothing) -> None:
     """Make the bundle in ``folder``, unless the one there was made of the same parts.
 
     Raises:

@@ -7,7 +7,7 @@ import pytest
 
 from onenet.errors import RequestError
 from onenet.runtimes.agent import latency
-from onenet.runtimes.agent.latency import Plan
+from onenet.runtimes.agent.plan import Plan
 
 
 class Clock:

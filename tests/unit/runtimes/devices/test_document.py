@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from onenet.errors import CheckError
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.devices import Job, document, open_device
+from onenet.runtimes import document
+from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.devices import Job, open_device
 from onenet.runtimes.measure.campaign import measure
 from tests.null_artifact import write_null
 

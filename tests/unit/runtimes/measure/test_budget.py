@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from onenet.errors import RequestError, ToolError
-from onenet.runtimes.devices.document import Measurement
+from onenet.runtimes.document import Measurement
 from onenet.runtimes.measure import budget
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import failure_document

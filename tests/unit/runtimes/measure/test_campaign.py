@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from onenet.cli.app import app
 from onenet.errors import RequestError
-from onenet.runtimes.agent.latency import Plan
-from onenet.runtimes.devices import document
+from onenet.runtimes import document
+from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.measure import matrix
 from onenet.runtimes.measure.campaign import Campaign, Cell, Store, cells_of, names
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from onenet.cli import compare as command_compare
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
-from onenet.runtimes.devices.document import Measurement
+from onenet.runtimes.document import Measurement
 from onenet.runtimes.measure.documents import Documents, failure_document
 from onenet.runtimes.report.compare import Comparison, Result, compare, compare_times, decide
 from tests.unit.measured import content, documents, emulated, failing, measurement, write

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from onenet.cli import report as command_report
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
-from onenet.runtimes.devices import document
+from onenet.runtimes import document
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Documents, Failure, failure_document, load
 from onenet.runtimes.report import charts, extras, svg, tables

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from onenet.base.data import parse_json
 from onenet.base.text import one_line
 from onenet.errors import CheckError
-from onenet.runtimes.agent.latency import Plan
+from onenet.runtimes.agent.plan import Plan
 
 SCHEMA = 1
 LARGEST = 16 << 20

@@ -161,4 +161,5 @@ def clean(request: "dict[str, Any]") -> "dict[str, Any]":
 
 
 TASKS = {"look": look, "take": take, "install": install, "clean": clean}
-main()
+if __name__ == "__main__":  # what is sent to ``python3 -c`` is
+    main()

@@ -20,18 +20,18 @@ from onenet.base.text import one_line
 from onenet.errors import RequestError, ToolError
 from onenet.runtimes.agent import content as outside
 from onenet.runtimes.agent import latency, machine
+from onenet.runtimes.agent.plan import MOST_SAMPLES
 from onenet.runtimes.agent.program import watching
 from onenet.runtimes.artifact import manifest_of
-from onenet.runtimes.devices import Examination, Finding, Job
-from onenet.runtimes.devices import browser_host as host
-from onenet.runtimes.devices import browser_packages as packages
-from onenet.runtimes.devices.document import Milliseconds, Minute, Record, Round, problem
+from onenet.runtimes.devices import Device, Examination, Finding, Job
+from onenet.runtimes.devices.browser import host, packages
+from onenet.runtimes.document import Milliseconds, Minute, Record, Round, problem
 from onenet.runtimes.tensors import read_spec
 from onenet.spec import TensorSpec
 
 PAGE = Path(__file__).with_name("page")
 MINUTE_MS = 60_000.0
-ANSWER_BYTES = 32 * latency.MOST_SAMPLES + (1 << 20)
+ANSWER_BYTES = 32 * MOST_SAMPLES + (1 << 20)
 """More than the samples of a round take in JSON."""
 PEAK_METHOD = "WebAssembly memory after the last run, which never shrinks; the browser itself is not in it"
 INSTALL_CHROMIUM = "sudo apt install chromium, or name one that is elsewhere: browser:/path/of/chromium"
@@ -122,7 +122,7 @@ class Page:
             "threads": threads,
             "inputs": [{"name": name, "dtype": str(value.dtype), "shape": value.shape} for name, value in self.feeds.items()],
             "outputs": [spec.name for spec in self.outputs],
-            "most_samples": latency.MOST_SAMPLES,
+            "most_samples": MOST_SAMPLES,
             "minute_ms": MINUTE_MS,
             "seconds_left": seconds,
             **more,
@@ -159,14 +159,16 @@ class Page:
         return next((each for each in self.verdicts if not each["passed"]), self.verdicts[0])
 
 
-class Browser:
-    """A ``Device``."""
+class Browser(Device):
+    """A headless Chromium on this machine.
 
-    kind = "browser"
+    Args:
+        path: of the program; "" for the first one on PATH.
+    """
 
     def __init__(self, path: str) -> None:
+        super().__init__("browser", path)
         self.path = path
-        self.name = f"browser:{path}" if path else "browser"
 
     def measure(self, job: Job) -> dict[str, Any]:
         check_job(job)
@@ -232,9 +234,6 @@ class Browser:
     def clean(self) -> None:
         packages.remove()
 
-    def close(self) -> None:
-        """Every measurement ends its own browsers."""
-
 
 def check_job(job: Job) -> None:
     """Raises:
@@ -260,9 +259,3 @@ def check_dtype(spec: TensorSpec, runtime: Runtime, name: str) -> None:
 
 def counted(*threads: int) -> str:
     return f"{' and '.join(map(str, threads))} thread{'s' * (threads != (1,))}"
-
-
-def open_device(address: str) -> Browser:
-    if address and host.find(address) is None:
-        raise RequestError(f"browser:{address!a:.200} is no program; write browser:/path/of/chromium, or browser alone")
-    return Browser(address)

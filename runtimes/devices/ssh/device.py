@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -28,15 +27,13 @@ from onenet.base.files import sha256_of
 from onenet.base.process import converse, parse_answer
 from onenet.base.text import one_line
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.runtimes.devices import Examination, Finding, Job, described
-from onenet.runtimes.devices.document import Record, Text, problem
+from onenet.runtimes.devices import Device, Examination, Finding, Job
+from onenet.runtimes.devices.description import examination_of
 from onenet.runtimes.devices.pack import pack
+from onenet.runtimes.document import Record, Text, problem
 
 CLIENT = "ONENET_SSH"
-REMOTE = Path(__file__).with_name("ssh_remote.py")
-USER, HOST = "[A-Za-z0-9_][A-Za-z0-9_.+-]*", "[A-Za-z0-9_][A-Za-z0-9_.-]*"
-ADDRESS = re.compile(rf"(?:({USER})@)?({HOST}|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\])(?::([0-9]{{1,5}}))?")
-"""[user@]host[:port]; an IPv6 address in brackets."""
+REMOTE = Path(__file__).with_name("remote.py")
 OPTIONS = (
     "-T",
     *("-o", "BatchMode=yes"),  # asks for nothing
@@ -83,7 +80,7 @@ LITERT_PYTHON, TFLITE_PYTHON = (3, 10), (3, 11)
 
 
 class Found(Record):
-    """What ``ssh_remote.look`` answers."""
+    """What ``remote.look`` answers."""
 
     python: Annotated[tuple[int, ...], Field(min_length=3, max_length=3)]
     bits: int
@@ -104,14 +101,18 @@ class Found(Record):
         return tuple(map(int, self.libc[1].split(".")[:2])) if self.libc[0] == "glibc" else ()
 
 
-class Ssh:
-    """A ``Device``."""
+class Ssh(Device):
+    """A machine that an OpenSSH client reaches.
 
-    kind = "ssh"
+    Args:
+        address: as the user wrote it.
+        host: as ssh takes it.
+        options: what ssh needs to reach ``host``.
+    """
 
-    def __init__(self, address: str, host: str, more: Sequence[str]) -> None:
-        """``more``: options that ``host`` needs."""
-        self.name, self.host, self.more = f"ssh:{address}", host, more
+    def __init__(self, address: str, host: str, options: Sequence[str]) -> None:
+        super().__init__("ssh", address)
+        self.host, self.options = host, options
         self.client = client()
         self.folder = tempfile.TemporaryDirectory(prefix="onenet-")
         self.agent = Path(self.folder.name) / "agent.pyz"
@@ -165,7 +166,7 @@ class Ssh:
     def examine(self) -> Examination:
         agent = self.pack_agent()
         found = self.look([agent])
-        device = {"name": self.name, "kind": self.kind, "python": found.version, "machine": found.machine}
+        device: dict[str, object] = {"name": self.name, "kind": self.kind, "python": found.version, "machine": found.machine}
         old = found.python < OLDEST_PYTHON
         if old or "numpy" not in found.modules:
             lacks = Finding("Python", found.version, not old, "an operating system with Python 3.9 or newer" if old else "")
@@ -176,7 +177,7 @@ class Ssh:
         self.push("files", {agent: self.agent} if found.missing else {}, lambda _: None)
         answer = self.ask_agent(agent, {"do": "describe"}, DESCRIBE_SECONDS)
         try:
-            return described(self.named(answer), self.remedy)
+            return examination_of(self.named(answer), self.remedy)
         except (AttributeError, KeyError, TypeError) as error:
             raise ToolError(f"{self.name} described itself in no way of ours: {one_line(error)}") from error
 
@@ -219,7 +220,7 @@ class Ssh:
         return remote_name(self.agent)
 
     def ask_program(self, request: Mapping[str, Any], data: bytes = b"", seconds: float = LOOK_SECONDS) -> dict[str, Any]:
-        """Have ``ssh_remote.py`` do something."""
+        """Have ``remote.py`` do something."""
         source = REMOTE.read_bytes()
         line = b"%d\n" % len(source) + source + json.dumps(request).encode() + b"\n" + data
         try:
@@ -256,7 +257,7 @@ class Ssh:
 
     @property
     def target(self) -> tuple[str, ...]:
-        return ("-o", f"ControlPath={self.folder.name}/c", *self.more, "--", self.host)
+        return ("-o", f"ControlPath={self.folder.name}/c", *self.options, "--", self.host)
 
     def connect(self) -> None:
         """Have a connection that the following commands share.
@@ -356,16 +357,3 @@ def download(packages: Sequence[str], found: Found, folder: Path) -> None:
     if done.code:
         errors = done.err.rpartition("ERROR: ")[2]
         raise ToolError(f"the wheels for {', '.join(packages)} cannot be fetched here: {one_line(errors)}")
-
-
-def open_device(address: str) -> Ssh:
-    """
-    Raises:
-        RequestError: the address is none.
-    """
-    match = ADDRESS.fullmatch(address)
-    if not match or not 0 < int(match[3] or 22) < 65536:
-        raise RequestError(f"device {f'ssh:{address}'!a:.200} has an address that cannot be one; write ssh:[user@]host[:port]")
-    user, host, port = match.groups()
-    more = [*(("-l", user) if user else ()), *(("-p", port) if port else ())]
-    return Ssh(address, host.strip("[]"), more)

@@ -21,9 +21,10 @@ from onenet.base.text import one_line
 from onenet.errors import RequestError, ToolError
 from onenet.runtimes.agent import content as outside
 from onenet.runtimes.agent import machine
-from onenet.runtimes.devices import Examination, Finding, Job, android, native
-from onenet.runtimes.devices.bridge import COMMAND_SECONDS, FOLDER, Answer, Bridge
-from onenet.runtimes.devices.document import Round, Sustained
+from onenet.runtimes.devices import Device, Examination, Finding, Job, native
+from onenet.runtimes.devices.adb import android
+from onenet.runtimes.devices.adb.bridge import COMMAND_SECONDS, FOLDER, Answer, Bridge
+from onenet.runtimes.document import Round, Sustained
 from onenet.runtimes.isolated import cause
 
 RUNTIMES = {
@@ -43,13 +44,15 @@ SIGNALS = 128
 KILLED, ALARM = 9, 14
 
 
-class Phone:
-    """A ``Device``."""
+class Phone(Device):
+    """An Android phone.
 
-    kind = "adb"
+    Args:
+        address: its serial; "" for the only one that adb knows.
+    """
 
     def __init__(self, address: str) -> None:
-        self.name = f"adb:{address}" if address else "adb"
+        super().__init__("adb", address)
         self.bridge = Bridge(self.name, address)
 
     def measure(self, job: Job) -> dict[str, Any]:
@@ -373,9 +376,3 @@ def checked(text: str, what: str) -> dict[str, Any]:
     except (AttributeError, KeyError, TypeError, ValueError, ValidationError) as error:
         found = one_line(line or text[:200] or "nothing")
         raise ToolError(f"{what} gave no answer of ours, but {found!a:.200}") from error
-
-
-def open_device(address: str) -> Phone:
-    if address.startswith("-"):
-        raise RequestError(f"adb:{address!a:.100} has a serial that cannot be one; adb devices lists them")
-    return Phone(address)

@@ -14,7 +14,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from onenet.base.data import parse_json
 from onenet.base.text import one_line
 from onenet.errors import CheckError
-from onenet.runtimes.agent.plan import Plan
 
 SCHEMA = 1
 LARGEST = 16 << 20
@@ -257,11 +256,6 @@ def validate(content: Any, where: str) -> Measurement:
         return Measurement.model_validate(content)
     except ValidationError as error:
         raise CheckError(f"{where} is not a measurement: {problem(error)}") from error
-
-
-def plan_of(plan: Plan) -> dict[str, Any]:
-    """A plan as a document holds it: JSON has lists, no tuples."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in plan.as_dict().items()}
 
 
 def problem(error: ValidationError) -> str:

@@ -52,7 +52,8 @@ class Plan:
         return self.timeout + 60 * self.sustained_minutes * max(1, len(self.threads))
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON holds it: with lists, no tuples."""
+        return {**asdict(self), "threads": list(self.threads), "cores": list(self.cores)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Plan:

@@ -86,7 +86,7 @@ class Store:
             found = document.read(path)
         except CheckError:
             return None
-        asked = document.plan_of(plan)
+        asked = plan.as_dict()
         same = (found.artifact.sha256, found.device.name, found.plan) == (sha256_of(cell.artifact), cell.device, asked)
         return found if same else None
 
@@ -195,7 +195,7 @@ def measure(device: Device, job: Job) -> Measurement:
         "measured": document.now(),
         "artifact": outside.artifact_info(job.artifact),
         "device": {**(told if isinstance(told, dict) else {}), "name": device.name, "kind": device.kind},
-        "plan": document.plan_of(job.plan),
+        "plan": job.plan.as_dict(),
     }
     return document.validate({**answer, **own}, f"the answer of {device.name}")
 

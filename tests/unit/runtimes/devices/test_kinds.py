@@ -42,9 +42,9 @@ def test_a_kind_is_found_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_cards_load_nothing_heavy() -> None:
-    code = "import sys; from onenet.runtimes.devices import KINDS; KINDS.cards(); print({'http.server', 'pydantic', 'PIL'} & set(sys.modules))"
+    code = "import sys; from onenet.runtimes.devices import KINDS; KINDS.cards(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert not {"http.server", "pydantic", "PIL"} & set(done.stdout.split())
 
 
 def test_a_device_of_no_abilities_refuses_what_it_cannot_do_and_lets_itself_be_closed() -> None:

@@ -32,8 +32,8 @@ from onenet.errors import OneNetError, RequestError
 from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.models import REGISTRY
-from onenet.runtimes.parity import confidence_of, labels_of
 from onenet.targets import PRECISIONS, TARGETS, pairs
+from onenet.tasks.segmentation import confidence_of, labels_of
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"

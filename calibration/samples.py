@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onenet.base.arrays import Array
 from onenet.base.images import (
     EXTENSIONS,
     Floats,
@@ -28,11 +29,12 @@ from onenet.base.images import (
     decode,
     find_images,
     read_bytes,
-    read_mask,
     reason,
     to_input,
 )
 from onenet.errors import RequestError
+from onenet.spec import ClassSpec
+from onenet.tasks import TASKS
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +91,10 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Samples with one mask each. ``labels``: (N, H, W) class indices."""
+    """Samples with one label each. ``labels``: class indices, (N, H, W) for segmentation and (N,) for classification."""
 
     samples: Samples
-    labels: Pixels
+    labels: Array
 
 
 def stream_samples(source: Path, height: int, width: int, limit: int | None = None, channels: int = 3) -> SampleStream:
@@ -126,21 +128,37 @@ def load_samples(source: Path, height: int, width: int, limit: int | None = None
     return collected(stream.name, stream, stream.skipped)
 
 
-def load_labelled(folder: Path, height: int, width: int, limit: int | None = None, channels: int = 3) -> LabelledImages:
-    """Images of ``folder/images`` with their masks ``folder/labels/STEM.png``, one class index per pixel.
+def load_labelled(
+    folder: Path,
+    height: int,
+    width: int,
+    limit: int | None = None,
+    channels: int = 3,
+    task: str = "segmentation",
+    classes: Sequence[ClassSpec] = (),
+) -> LabelledImages:
+    """Images with their labels, as the task lays them out: for segmentation ``images/`` and ``labels/STEM.png``, one class
+    index per pixel; for classification one sub-folder per class.
 
-    Masks are resized by nearest neighbour. Raises RequestError, which names the mask, when one is missing, unreadable,
-    not indexed or gray, or of another size than its image.
+    Args:
+        folder: the labelled folder.
+        height, width: of the model's images, to which images and masks are resized.
+        limit: at most so many images, evenly spaced by name.
+        channels: 1 or 3.
+        task: what the labels are for.
+        classes: the model's, for a task whose folder names classes; without them classes are numbered in name order.
+
+    Raises:
+        RequestError: a label is missing, unreadable or of another size than its image; names its file.
     """
     check_limit(limit)
     check_request(height, width, channels)
-    images, skipped = folder / "images", list[str]()
-    found, masks = [], []
-    for file in sorted(read_folder(images, limit, skipped), key=lambda file: file.place):
-        mask = folder / "labels" / file.path.relative_to(images).with_suffix(".png")
-        masks.append(read_mask(mask, file.pixels.shape[:2], height, width))
+    labels, skipped = TASKS.get(task, "task").open_labels(folder, classes), list[str]()
+    found, truth = [], []
+    for file in sorted(read_folder(labels.images, limit, skipped), key=lambda file: file.place):
+        truth.append(labels.read(file.path, (file.pixels.shape[0], file.pixels.shape[1]), (height, width)))
         found.append(file.sample(to_input(file.pixels, height, width, channels)))
-    return LabelledImages(collected(base_name(folder), found, skipped), np.stack(masks))
+    return LabelledImages(collected(base_name(folder), found, skipped), np.stack(truth))
 
 
 def default_calibration() -> Path:

@@ -81,8 +81,7 @@ def golden_pair(job: Job, picture: NDArray[np.float32] | None) -> dict[str, Any]
         values = [r.numpy() for r in as_list(module(*feeds))]
     scales = job.quantized.outputs if job.quantized else (None,) * len(values)
     outputs = [
-        golden.make_output(t.name, v, t.layout == "NCHW", scale)
-        for t, v, scale in zip(spec.outputs, values, scales, strict=True)
+        golden.make_output(t.name, v, t.has_channels, scale) for t, v, scale in zip(spec.outputs, values, scales, strict=True)
     ]
     return {"inputs": inputs, "outputs": outputs}
 

@@ -28,6 +28,8 @@ from onenet.model import Model
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import open_artifact, sidecar_of
 from onenet.targets import check_pair, target_of
+from onenet.runtimes.quality import Quality, check_agreement, quality
+from onenet.tasks import task_of
 
 
 def export(
@@ -76,16 +78,14 @@ def export(
         backend.embed(temporary, to_json(manifest))
         with quiet():
             verification = parity.verify_here(temporary) if verify else None
-        if verification and not verification.passed:
-            failed = next(check for check in verification.checks if check.passed is False)
-            found = first_bad_layer(job, temporary) if failed.name.startswith("values") else ""
-            where = f" {found}" if found else ""
-            raise CheckError(
-                f"{job.file_name} failed its check of {failed.name}: {failed.detail}.{where} Nothing was written; "
-                "--no-verify writes it all the same"
-            )
-        with quiet():
-            quality = measure(job, temporary, evaluation) if verify else None
+        refuse_failed(job, temporary, verification)
+        quality = None
+        if verification:
+            with quiet():
+                quality, agreement = measure(job, temporary, evaluation)
+            checks = (*verification.checks, agreement) if agreement else verification.checks
+            verification = dataclasses.replace(verification, checks=checks)
+            refuse_failed(job, temporary, verification)
         manifest["artifact"] = {"file": job.file_name, "bytes": size_of(temporary), "sha256": sha256_of(temporary)}
         manifest["checks"] = (
             [dataclasses.asdict(c) for c in verification.checks] if verification else "not verified (--no-verify)"
@@ -99,6 +99,22 @@ def export(
         publish(sidecar, out / sidecar.name)
     seconds = time.monotonic() - start
     return ExportedArtifact(out / job.file_name, manifest, manifest["artifact"]["bytes"], seconds, verification, quality)
+
+
+def refuse_failed(job: Job, path: Path, verification: parity.Verification | None) -> None:
+    """
+    Raises:
+        CheckError: a check failed; says which, and of values the first layer that differs.
+    """
+    if verification is None or verification.passed:
+        return
+    failed = next(check for check in verification.checks if check.passed is False)
+    layer = first_bad_layer(job, path) if failed.name.startswith("values") else ""
+    where = f" {layer}" if layer else ""
+    raise CheckError(
+        f"{job.file_name} failed its check of {failed.name}: {failed.detail}.{where} Nothing was written; "
+        "--no-verify writes it all the same"
+    )
 
 
 def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str, winograd: bool = True) -> Job:
@@ -129,9 +145,9 @@ def first_picture(evaluation: Samples | LabelledImages | None) -> NDArray[np.flo
     return samples.arrays[0] if samples is not None and len(samples) else None
 
 
-def artifact_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[Any] | None:
+def artifact_outputs(path: Path, images: NDArray[np.float32], *, exact_int8: bool = False) -> NDArray[Any] | None:
     """An artifact's first output on images, in tiles where it takes tiles; None where this machine cannot run it."""
-    artifact = open_artifact(path)
+    artifact = open_artifact(path, exact_int8=exact_int8)
     if not artifact.session.runs_here:
         return None
     first, output = artifact.inputs[0], artifact.outputs[0]
@@ -142,14 +158,43 @@ def artifact_outputs(path: Path, images: NDArray[np.float32]) -> NDArray[Any] | 
     return outputs_of(run, images, first.canonical().shape, artifact.tiling)
 
 
-def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> parity.Quality | None:
+def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> tuple[Quality | None, parity.Check | None]:
+    """Quality on images, and whether labels there are those of what the artifact was made from, where its task asks."""
     if evaluation is None or len(job.model.spec.inputs) != 1:
-        return None
+        return None, None
     labelled = evaluation if isinstance(evaluation, LabelledImages) else None
     images = labelled.samples.arrays if labelled else evaluation.arrays  # type: ignore[union-attr]  # it is Samples then
     found = artifact_outputs(path, images)
     if found is None:
-        return None
+        return None, None
     spec = job.model.spec
+    task, output, floats = task_of(spec.task), spec.outputs[0], float_outputs(job.model, images)
     truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
-    return parity.quality(spec.outputs[0].role, float_outputs(job.model, images), found, truth, len(spec.classes))
+    result = quality(task, output.role, floats, found, truth, len(spec.classes))
+    return result, judge_labels(job, path, images, floats, found)
+
+
+def judge_labels(
+    job: Job, path: Path, images: NDArray[np.float32], floats: NDArray[Any], found: NDArray[Any]
+) -> parity.Check | None:
+    """``check_agreement`` with what the artifact was made from: the int8 program's outputs, or the float model's."""
+    spec = job.model.spec
+    task, output = task_of(spec.task), spec.outputs[0]
+    if not task.checks_labels:
+        return None
+    reference, scale = floats, None
+    if job.quantized is not None:
+        reference = float_outputs(job.model, images, job.quantized.reference)
+        scale = job.quantized.outputs[0]
+    artifact = open_artifact(path)
+    tolerance, step = parity.tolerance_of(artifact.manifest), scale and scale[0]
+    check = check_agreement(task, output, tolerance, reference, found, step)
+    if check is None or check.passed is not False or not artifact.session.may_saturate:
+        return check
+    exact = artifact_outputs(path, images, exact_int8=True)
+    again = exact is not None and check_agreement(task, output, tolerance, reference, exact, step)
+    return (
+        dataclasses.replace(check, passed=None, detail=f"{check.detail}; {parity.SATURATES}")
+        if again and again.passed
+        else check
+    )

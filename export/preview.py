@@ -1,4 +1,4 @@
-"""The picture beside an artifact: images, truth, float prediction, artifact prediction, disagreement."""
+"""The picture beside an artifact: images, the truth, what the float model says and what the artifact says."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from onenet.calibration.samples import LabelledImages, Samples
 from onenet.exporters.pipeline import artifact_outputs
 from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
-from onenet.runtimes.parity import labels_of
-from onenet.tasks.preview import draw_preview
+from onenet.tasks import PictureRows, task_of
 
 
 def preview(
     artifact: ExportedArtifact, model: Model, evaluation: LabelledImages | Samples | None
 ) -> tuple[Path | None, str | None]:
     """Draw ``ARTIFACT.png``; returns its path, or None and the reason."""
-    role = model.spec.outputs[0].role
-    if evaluation is None or role not in ("logits", "probabilities", "labels"):
-        return None, "the model does not turn one RGB image into a mask"
+    output, task = model.spec.outputs[0], task_of(model.spec.task)
+    if evaluation is None or output.role not in task.output_roles:
+        return None, "the model does not turn one RGB image into something that can be drawn"
     labelled = evaluation if isinstance(evaluation, LabelledImages) else None
     images = (labelled.samples if labelled else evaluation).arrays  # type: ignore[union-attr]  # Samples then
     found = artifact_outputs(artifact.path, images)
     if found is None:
         return None, "this machine cannot run it"
     path = artifact.path.with_name(artifact.path.name + ".png")
-    quality = artifact.quality
-    agreement = f"labels agree with the float model on {quality.label_agreement:.2%} of pixels" if quality else ""
-    draw_preview(
-        path,
+    agreement = artifact.quality.label_agreement if artifact.quality else None
+    rows = PictureRows(
         images,
         labelled.labels if labelled else None,
-        labels_of(float_outputs(model, images), role),
-        labels_of(found, role),
+        float_outputs(model, images),
+        found,
+        output.role,
         model.spec.classes,
         title=f"{model.spec.name}, {artifact.manifest['target']} {artifact.manifest['precision']}",
-        subtitle=agreement,
+        subtitle="" if agreement is None else task.agreement_sentence(agreement),
     )
+    task.draw(path, rows)
     return path, None

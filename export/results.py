@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -10,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onenet.calibration.quantized import QuantizedModel
     from onenet.calibration.search import SearchResult
-    from onenet.runtimes.parity import Quality, Verification
-
-COLUMNS = ("file", "size", "SQNR", "labels", "mIoU", "s", "checked")
+    from onenet.runtimes.parity import Verification
+    from onenet.runtimes.quality import Quality
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,21 +48,23 @@ class ExportedArtifact:
         checks = self.verification.checks if self.verification else ()
         return [check.name for check in checks if check.passed is None and check.name != "bytes"]
 
-    def cells(self) -> dict[str, str]:
-        """Its row in a table, by the names of ``COLUMNS``."""
-        quality = self.quality
-        sqnr = None if quality is None or quality.sqnr_db is None else f"{min(quality.sqnr_db, 999):.1f} dB"
-        labels = None if quality is None or quality.label_agreement is None else f"{quality.label_agreement:.2%}"
-        miou = None if quality is None or quality.miou is None else f"{quality.miou:.4f}"
-        return {
+    def cells(self, heads: Sequence[str]) -> dict[str, str]:
+        """Its row in a table with the columns ``heads``, which are those of ``columns``."""
+        from onenet.tasks import metrics
+
+        sqnr, agreement, scores = None, None, {}
+        if self.quality is not None:
+            sqnr, agreement, scores = self.quality.sqnr_db, self.quality.label_agreement, self.quality.scores
+        cells = {
             "file": self.path.name,
             "size": size_text(self.bytes),
-            "SQNR": sqnr or "-",
-            "labels": labels or "-",
-            "mIoU": miou or "-",
+            "SQNR": "-" if sqnr is None else f"{min(sqnr, 999):.1f} dB",
+            "labels": "-" if agreement is None else f"{agreement:.2%}",
             "s": f"{self.seconds:.1f}",
             "checked": self.checked,
         }
+        known = {metric.title: f"{scores[name]:.{metric.digits}f}" for name, metric in metrics().items() if name in scores}
+        return {head: cells.get(head, known.get(head, "-")) for head in heads}
 
     @property
     def checked(self) -> str:
@@ -74,7 +76,7 @@ class ExportedArtifact:
         return "evaluator" if self.verification.runtime.is_evaluator else "yes"
 
     def __repr__(self) -> str:
-        cells = [f"{name} {cell}" for name, cell in self.cells().items() if name not in ("file", "s") and cell != "-"]
+        cells = [f"{name} {cell}" for name, cell in self.cells(columns([self])).items() if name not in ("file", "s") and cell != "-"]
         return f"<{self.path}: {', '.join(cells)}>"
 
     def _repr_html_(self) -> str:
@@ -96,11 +98,21 @@ class Exports(list[ExportedArtifact]):
         return html_table(self)
 
 
-def html_table(artifacts: list[ExportedArtifact]) -> str:
+def columns(artifacts: Sequence[ExportedArtifact]) -> tuple[str, ...]:
+    """The columns of a table of artifacts: the main figure of their task among them."""
+    from onenet.tasks import headlines, metrics
+
+    scored = {name for artifact in artifacts if artifact.quality for name in artifact.quality.scores}
+    main = [name for name in headlines() if name in scored] or headlines()[:1]
+    return ("file", "size", "SQNR", "labels", *(metrics()[name].title for name in main), "s", "checked")
+
+
+def html_table(artifacts: Sequence[ExportedArtifact]) -> str:
     """A table, a row for each artifact, as notebooks show it."""
-    rows = [artifact.cells() for artifact in artifacts]
-    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
-    body = "".join("<tr>" + "".join(f"<td>{escape(row[name])}</td>" for name in COLUMNS) + "</tr>" for row in rows)
+    heads = columns(artifacts)
+    rows = [artifact.cells(heads) for artifact in artifacts]
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(row[name])}</td>" for name in heads) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

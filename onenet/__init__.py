@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onenet.lowering import lower
     from onenet.lowering.tiling import tile
     from onenet.models.build import build
+    from onenet.runtimes.run import run
     from onenet.runtimes.verify import verify
 
 __version__ = "0.2.0"
@@ -34,9 +35,10 @@ PLACES = {
     "load_labelled": "onenet.calibration.samples",
     "export": "onenet.exporters.pipeline",
     "verify": "onenet.runtimes.verify",
+    "run": "onenet.runtimes.run",
 }
 
-__all__ = ["__version__", "build", "calibrate", "export", "load_labelled", "load_samples", "lower", "tile", "verify"]
+__all__ = ["__version__", "build", "calibrate", "export", "load_labelled", "load_samples", "lower", "run", "tile", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_
 from onenet.runtimes.session import RuntimeInfo
 from onenet.spec import TensorSpec
 from onenet.targets import TARGETS
+from onenet.tasks import Task, task_of
 
 Array = NDArray[Any]
 
@@ -39,6 +40,8 @@ class Tolerance:
     """Share of equal labels."""
 
 
+LABEL_AGREEMENT = 0.99
+"""Share of equal labels where the labels themselves are the output, or the task checks them in every precision."""
 TOLERANCES: dict[str, Tolerance] = {
     # Another summation order costs 1e-7 to 1e-6 of the largest value; 1.2e-5 was seen between PyTorch and XNNPACK, each about
     # 1e-5 from float64, on a golden picture full of edges. A wrong weight layout costs 1e-1.
@@ -53,6 +56,7 @@ TOLERANCES: dict[str, Tolerance] = {
 
 NOT_OPENED = RuntimeInfo("not opened", "", "")
 """Stands for the runtime of a file that failed before one was needed."""
+SATURATES = "this CPU has no VNNI and its int8 kernels saturate; the artifact is right"
 UNTRAINED_AGREEMENT = 0.9
 """Share of equal labels asked of random weights in int8: 0.7 steps of rounding measured 1.6 % of other labels there."""
 
@@ -167,14 +171,16 @@ def check_values(artifact: Artifact) -> list[Check]:
     """Run the golden input and compare the sampled outputs."""
     inputs, references = read_golden(artifact)
     results = artifact.run(inputs)
+    task = task_of(artifact.manifest.get("task"))
     checks = []
     for (entry, reference), spec in paired(references, artifact.outputs):
-        found = golden.sample_like(entry, results[spec.name], spec.canonical().layout == "NCHW")
+        found = golden.sample_like(entry, results[spec.name], spec.canonical().has_channels)
         if found.shape != reference.shape:
             detail = f"the golden output has shape {reference.shape}, the artifact gives {found.shape}"
             checks.append(Check(f"values of {spec.name}", False, detail))
         else:
-            checks.append(compare(spec, tolerance_of(artifact.manifest), reference, found, entry.get("scale")))
+            tolerance, step = tolerance_of(artifact.manifest), entry.get("scale")
+            checks.append(compare(task, spec, tolerance, reference, found, step))
     return checks
 
 
@@ -205,16 +211,19 @@ def tolerance_of(manifest: dict[str, Any]) -> Tolerance:
     return replace(tolerance, agreement=UNTRAINED_AGREEMENT) if untrained and tolerance.agreement else tolerance
 
 
-def compare(spec: TensorSpec, tolerance: Tolerance, reference: Array, found: Array, step: float | None) -> Check:
-    """Hold (pixels, channels) values against a tolerance."""
+def compare(task: Task, spec: TensorSpec, tolerance: Tolerance, reference: Array, found: Array, step: float | None) -> Check:
+    """Hold (pixels, channels) values against a tolerance.
+
+    Args:
+        task: what the values are for; it says what labels are.
+        step: of int8 values; None where an output is not quantized.
+    """
     passed, details = True, []
     for whose, values in (("output", found), ("reference", reference)):
         if not np.isfinite(values).all():
             return Check(f"values of {spec.name}", False, f"the {whose} holds NaN or infinity")
     if spec.role == "labels":
-        agreement = metrics.label_agreement(reference, found)
-        needed = tolerance.agreement or 0.99
-        return Check(f"values of {spec.name}", agreement >= needed, f"labels agree on {agreement:.2%} (>= {needed:.0%})")
+        return replace(check_labels(task, spec, tolerance, reference, found, step), name=f"values of {spec.name}")
     difference = np.abs(reference.astype(np.float64) - found)
     if tolerance.relative is not None:
         relative = float(difference.max() / max(np.abs(reference).max(), 1e-30))
@@ -224,15 +233,55 @@ def compare(spec: TensorSpec, tolerance: Tolerance, reference: Array, found: Arr
         sqnr = metrics.sqnr_db(reference, found)
         passed &= sqnr >= tolerance.sqnr_db
         details.append(f"SQNR {sqnr:.1f} dB (>= {tolerance.sqnr_db:.0f})")
-    if tolerance.mean_steps is not None and step is not None:
-        steps = float(difference.mean() / step)
+    labels = None
+    if tolerance.agreement is not None or task.checks_labels:
+        labels = check_labels(task, spec, tolerance, reference, found, step)
+    if tolerance.mean_steps is not None and (step is not None or labels is None or labels.passed is None):
+        steps = float(difference.mean() / max(step or natural_step(reference), 1e-30))
         passed &= steps <= tolerance.mean_steps
         details.append(f"{steps:.2f} steps off on average (<= {tolerance.mean_steps:.0f})")
-    if tolerance.agreement is not None and reference.shape[1] > 1:
-        agreement = metrics.label_agreement(reference.argmax(1), found.argmax(1))
-        passed &= agreement >= tolerance.agreement
-        details.append(f"labels agree on {agreement:.2%} (>= {tolerance.agreement:.0%})")
+    if labels is not None and labels.passed is not None:
+        passed &= labels.passed
+        details.append(labels.detail)
     return Check(f"values of {spec.name}", passed, ", ".join(details))
+
+
+def check_labels(
+    task: Task,
+    spec: TensorSpec,
+    tolerance: Tolerance,
+    reference: Array,
+    found: Array,
+    step: float | None,
+    unit: str = "",
+) -> Check:
+    """Whether two outputs, classes in axis 1, lead to the same labels; ``passed`` is None where there are none.
+
+    Args:
+        unit: what the share is of, where the sentence needs it (``of 70 images``).
+    """
+    if spec.role == "labels":
+        share: float | None = metrics.label_agreement(reference, found)
+    else:
+        share = task.agreement(reference, found, spec.role, tie_margin(tolerance, reference, step))
+    if share is None:
+        return Check("labels", None, f"{task.title} has no labels to compare in {spec.role} {reference.shape}")
+    needed = LABEL_AGREEMENT if tolerance.agreement is None else tolerance.agreement
+    return Check("labels", share >= needed, f"{task.agree_text} {share:.2%}{unit} (>= {needed:.0%})")
+
+
+def tie_margin(tolerance: Tolerance, reference: Array, step: float | None) -> float:
+    """How far apart two of the reference's values can be and still change places within the tolerance: twice its error."""
+    if tolerance.mean_steps is not None:
+        return 2 * tolerance.mean_steps * (step or natural_step(reference))
+    if tolerance.sqnr_db is not None:
+        return 2 * float(np.sqrt(np.square(reference, dtype=np.float64).mean())) * 10 ** (-tolerance.sqnr_db / 20)
+    return 2 * (tolerance.relative or 0.0) * float(np.abs(reference).max())
+
+
+def natural_step(reference: Array) -> float:
+    """The step that int8 would have for these values: their range in 255 parts."""
+    return float(np.ptp(reference)) / 255
 
 
 def explain_saturation(artifact: Artifact, native: list[Check]) -> list[Check]:
@@ -240,62 +289,4 @@ def explain_saturation(artifact: Artifact, native: list[Check]) -> list[Check]:
     exact = check_values(open_artifact(artifact.path, runtime=artifact.session.runtime.name, exact_int8=True))
     if not all(check.passed for check in exact):
         return native
-    note = "this CPU has no VNNI and its int8 kernels saturate; the artifact is right (in exact arithmetic: {})"
-    return [Check(n.name, None, f"{n.detail}; " + note.format(e.detail)) for n, e in paired(native, exact)]
-
-
-@dataclass(frozen=True)
-class Quality:
-    """An artifact against the float model on images. What needs masks is None where there are none.
-
-    ``miou``, ``dice`` and ``map50`` are means over the classes: IoU and Dice over all pixels of the set, and
-    ``metrics.AveragePrecision``.
-    """
-
-    images: int
-    sqnr_db: float | None
-    label_agreement: float | None
-    miou_float: float | None = None
-    miou: float | None = None
-    dice_float: float | None = None
-    dice: float | None = None
-    map50_float: float | None = None
-    map50: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        # JSON has no infinity, which is the SQNR of equal outputs, and no NaN, which is that of an output that overflows.
-        values = {k: None if v != v else v for k, v in asdict(self).items()}
-        return {k: round(min(max(v, -999.0), 999.0), 6) if isinstance(v, float) else v for k, v in values.items()}
-
-
-def labels_of(value: Array, role: str) -> Array:
-    """Class indices (N, H, W) of an output: as they are, or the largest channel."""
-    return value.astype(np.int64) if role == "labels" else value.argmax(1)
-
-
-def confidence_of(value: Array, role: str) -> Array | None:
-    """(N, H, W) probability of each label of ``labels_of``; None where the output holds labels only."""
-    if role == "labels":
-        return None
-    return metrics.confidence_of(value) if role == "logits" else value.max(1)
-
-
-def quality(role: str, reference: Array, found: Array, truth: Array | None, classes: int) -> Quality:
-    """Compare outputs (N, K, H, W), or labels (N, H, W), on images; with ``truth`` (N, H, W), score both against the masks."""
-    sqnr = None if role == "labels" else metrics.sqnr_db(reference, found)
-    if role not in ("logits", "probabilities", "labels"):
-        return Quality(len(reference), sqnr, None)
-    agreement = metrics.label_agreement(labels_of(reference, role), labels_of(found, role))
-    if truth is None:
-        return Quality(len(reference), sqnr, agreement)
-    own, other = (scores(role, value, truth, classes) for value in (reference, found))
-    pairs = {f"{name}_float": value for name, value in own.items()} | other
-    return Quality(len(reference), sqnr, agreement, **pairs)
-
-
-def scores(role: str, value: Array, truth: Array, classes: int) -> dict[str, float]:
-    """``miou``, ``dice`` and ``map50`` of an output against masks (N, H, W)."""
-    labels = labels_of(value, role)
-    table, precision = metrics.confusion(truth, labels, classes), metrics.AveragePrecision(classes)
-    precision.add(truth, labels, confidence_of(value, role))
-    return {"miou": metrics.mean_iou(table), "dice": metrics.mean_dice(table), "map50": precision.mean()}
+    return [Check(n.name, None, f"{n.detail}; {SATURATES} (in exact arithmetic: {e.detail})") for n, e in paired(native, exact)]

@@ -17,12 +17,13 @@ from rich.table import Table
 
 from onenet import models
 from onenet.base import progress
-from onenet.exporters.results import COLUMNS, size_text
+from onenet.exporters.results import columns, size_text
 
 if TYPE_CHECKING:
     from onenet.calibration.search import SearchResult
     from onenet.exporters.results import Exports
     from onenet.runtimes.parity import Verification
+    from onenet.runtimes.run import RunResult
 
 
 class Steps(progress.Progress):
@@ -107,13 +108,16 @@ def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def print_exported(exports: Exports) -> None:
     """The summary: one row per artifact, after the choices that a budget left."""
+    from onenet.tasks import metrics
+
     if exports.search is not None:
         print_search(exports.search)
-    table = plain_table(*COLUMNS, right=COLUMNS[1:-1])
+    heads = columns(exports)
+    table = plain_table(*heads, right=heads[1:-1])
     for artifact in exports:
-        cells = artifact.cells()
+        cells = [escape(cell) for cell in artifact.cells(heads).values()]
         colour = "green" if artifact.checked in ("yes", "evaluator") else "yellow"
-        table.add_row(*(escape(cells[name]) for name in COLUMNS[:-1]), f"[{colour}]{escape(artifact.checked)}[/{colour}]")
+        table.add_row(*cells[:-1], f"[{colour}]{cells[-1]}[/{colour}]")
     out = stdout()
     out.print()
     out.print(table)
@@ -122,8 +126,12 @@ def print_exported(exports: Exports) -> None:
     notes = []
     if first is not None:
         notes.append(f"SQNR and label agreement: against the float model, on {first.images} images.")
-    if first is not None and first.miou_float is not None:
-        notes.append(f"mIoU of the float model on them: {first.miou_float:.4f}.")
+    if first is not None:
+        notes += [
+            f"{metric.title} of the float model on them: {first.float_scores[name]:.{metric.digits}f}."
+            for name, metric in metrics().items()
+            if metric.headline and name in first.float_scores
+        ]
     if exports.quantized is not None:
         record = exports.quantized.record
         notes.append(f"Calibrated on {record.samples} images ({record.recipe.estimator}), calibration {record.id}.")
@@ -162,22 +170,27 @@ def print_verification(result: Verification) -> None:
     out.print(table)
 
 
-def print_run(results: Sequence[dict[str, Any]], peak: int | None) -> None:
-    """What ``onenet run`` did: one row per image."""
-    table = plain_table("image", "HxW", "run as", "s", "mask", right=("s",))
+def print_run(results: Sequence[RunResult], peak: int | None) -> None:
+    """What ``onenet run`` did: one row per image, and what was found where that is text."""
+    table = plain_table("image", "HxW", "run as", "s", results[0].kind, right=("s",))
     for each in results:
-        name, mask = escape(Path(each["image"]).name), escape(Path(each["mask"]).name)
-        table.add_row(name, "x".join(map(str, each["size"])), each["run_as"], f"{each['seconds']:.1f}", mask)
+        size = "x".join(map(str, each.size))
+        table.add_row(escape(each.image.name), size, each.run_as, f"{each.seconds:.1f}", escape(each.file.name))
     out = stdout()
     out.print(table)
-    halo = next((each["halo"] for each in results if each["halo"]), None)
+    for each in results:
+        if each.lines:
+            out.print(f"\n{escape(each.image.name)}")
+        for line in each.lines:
+            out.print(f"  {line}", markup=False)
+    halo = next((each.halo for each in results if each.halo), None)
     out.print()
     if halo is not None:
         cut = " and ".join(f"{n} {axis}" for n, axis in zip(halo, ("rows", "columns"), strict=True) if n is not None)
         out.print(f"Tiles give the whole image's result; halo {cut}.", style="dim")
     if peak is not None:
         out.print(f"Peak memory: {peak / 1e6:.0f} MB.", style="dim")
-    for folder in sorted({str(Path(each["mask"]).parent) for each in results}):
+    for folder in sorted({str(each.file.parent) for each in results}):
         out.print(folder, soft_wrap=True, markup=False)
 
 

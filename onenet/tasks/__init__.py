@@ -15,7 +15,7 @@ from onenet.base.folder import Folder
 from onenet.base.images import Pixels
 from onenet.errors import RequestError
 from onenet.spec import ClassSpec, Role, TensorSpec
-from onenet.tasks.image import Fit, ImageModel, Prediction
+from onenet.tasks.image import Fit, ImageModel, Plan, Prediction, make_plan
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,17 @@ class Task:
     metrics: tuple[Metric, ...] = ()
     """What ``score`` and ``compare`` may return, in the order of columns."""
     agree_text: str = "labels agree on"
-    """How the result of ``agreement`` is phrased: this, and then the share."""
+    """How the result of ``agreement`` is phrased in a check: this, and then the share."""
+    agree_unit: str = "values"
+    """What that share is of."""
     checks_labels: bool = False
     """Whether labels that differ fail an export in every precision, on the golden pair and on the evaluation images."""
     labelled_form: str = ""
     """How a labelled folder is laid out: ``images/ and labels/``."""
     suffix: str = ""
     """What ``onenet run`` writes for an image: its stem with this at the end (``.mask.png``)."""
+    file_key: str = ""
+    """What that file is called in JSON and tables (``mask``)."""
     run_help: str = ""
     """What ``onenet run`` does, in one sentence for its help."""
 
@@ -145,6 +149,10 @@ class Task:
         """
         del reference, artifact, role, margin
         return None
+
+    def agreement_sentence(self, share: float) -> str:
+        """``labels agree with the float model on 99.88% of pixels``: the subtitle of a picture."""
+        return self.agree_text.replace(" agree", " agree with the float model") + f" {share:.2%} of {self.agree_unit}"
 
     def compare(self, reference: Array, artifact: Array, role: Role) -> dict[str, float]:
         """Figures of its own against the float model, beside SQNR and label agreement, by metric."""
@@ -195,18 +203,30 @@ class Task:
             f"supported: {', '.join(task.title for task in TASKS.cards().values() if task.suffix)}"
         )
 
+    def plan(self, model: ImageModel, size: tuple[int, int], fit: Fit = "auto") -> Plan:
+        """How an image goes through a model.
+
+        Args:
+            model: one that ``check_runs`` accepts.
+            size: (height, width) of the image.
+            fit: how an image of another size than the model's is run.
+
+        Raises:
+            RequestError: ``fit`` cannot be done for this image; says why and what to do.
+        """
+        return make_plan(model, size, fit)
+
     def predict(
-        self, model: ImageModel, pixels: Pixels, fit: Fit = "auto", progress: Callable[[int, int], None] | None = None
+        self, model: ImageModel, pixels: Pixels, plan: Plan, progress: Callable[[int], None] | None = None
     ) -> Prediction:
         """Run one image (H, W, 3) of any size.
 
         Args:
             model: one that ``check_runs`` accepts.
-            fit: how an image of another size than the model's is run.
-            progress: called with (parts done now, all parts): first with (0, all), then after each batch.
+            plan: this task's, for this model and the image's size.
+            progress: called with the number of tiles done, after each batch of them.
 
         Raises:
-            RequestError: ``fit`` cannot be done for this image.
             ToolError: the runtime failed.
         """
         raise NotImplementedError

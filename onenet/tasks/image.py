@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -107,9 +107,6 @@ def make_plan(model: ImageModel, size: tuple[int, int], fit: Fit = "auto") -> Pl
 class Prediction:
     """What a model says of one image."""
 
-    plan: Plan
-    """How the image went through the model."""
-
     def write(self, path: Path) -> None:
         """Write it as the task's file; under its final name only when it is complete.
 
@@ -119,11 +116,10 @@ class Prediction:
         """
         raise NotImplementedError
 
-    def as_dict(self) -> Mapping[str, object]:
-        """What JSON says of it, beside the file's name."""
+    def as_dict(self) -> dict[str, object]:
+        """What JSON says of it beside the file's name."""
         return {}
 
-    @property
-    def text(self) -> str:
-        """What it found, in a few words for a table; empty where the file says it all."""
-        return ""
+    def lines(self) -> tuple[str, ...]:
+        """What it found, for people; none where only the file can say it."""
+        return ()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onenet.base.arrays import paired
 from onenet.base.drawing import DIFFERS, ENTRY, GAP, GREY, MARGIN, SWATCH, Page, rgb, text_width
 from onenet.base.files import publish, temporary_folder
 from onenet.errors import RequestError
@@ -141,17 +142,17 @@ def draw(rows: list[Row], classes: Sequence[ClassSpec], title: str, subtitle: st
     page = Page(width, bottom + (len(lines) + bool(note)) * LEGEND + MARGIN)
     page.text(MARGIN, MARGIN + TITLE / 2, title, 28, bold=True)
     page.text(MARGIN, MARGIN + TITLE + SUBTITLE / 2, subtitle, 20, GREY)
-    for left, name in zip(lefts, columns, strict=True):
+    for left, name in paired(lefts, columns):
         page.text(left, first - HEADING / 2, name, 20)
-    for top, row in zip(tops, rows, strict=True):
+    for top, row in paired(tops, rows):
         page.entry(lefts[-1], top + cell + CAPTION / 2, f"{row.differing:.2%} of pixels differ", DIFFERS)
     for i, line in enumerate(lines):
         for x, each in line:
             page.entry(MARGIN + x, bottom + (i + 0.5) * LEGEND, each.name, each.colour)
     page.text(MARGIN, bottom + (len(lines) + 0.5) * LEGEND, note, ENTRY, GREY)
     picture = page.pixels()
-    for top, row in zip(tops, rows, strict=True):
-        for left, name in zip(lefts, columns, strict=True):
+    for top, row in paired(tops, rows):
+        for left, name in paired(lefts, columns):
             picture[top : top + cell, left : left + CELL] = row.pictures[name]
     return picture
 

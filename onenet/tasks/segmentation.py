@@ -20,7 +20,7 @@ from onenet.base.tiles import Grid
 from onenet.errors import RequestError
 from onenet.spec import ClassSpec, Role, TensorSpec
 from onenet.tasks import Labels, Metric, PictureRows, Task
-from onenet.tasks.image import Fit, ImageModel, Plan, Prediction, make_plan
+from onenet.tasks.image import ImageModel, Plan, Prediction
 
 CLASSES = 256
 """Labels are kept as uint8, which is what a PNG with a palette holds."""
@@ -42,7 +42,6 @@ def confidence_of(value: Array, role: Role) -> Array | None:
 class Mask(Prediction):
     """Labels (H, W) uint8 of one image."""
 
-    plan: Plan
     labels: Pixels
     classes: tuple[ClassSpec, ...]
 
@@ -62,8 +61,9 @@ class Segmentation(Task):
     order = 10
     output_roles = ("logits", "probabilities", "labels")
     metrics = (Metric("miou", "mIoU", headline=True), Metric("dice", "Dice"), Metric("map50", "mAP@0.5"))
+    agree_unit = "pixels"
     labelled_form = "images/ and labels/"
-    suffix = ".mask.png"
+    suffix, file_key = ".mask.png", "mask"
     run_help = "Segmentation writes NAME.mask.png, a PNG of class indices in the classes' colours."
 
     def signature_of(self, outputs: Sequence[tuple[tuple[int, ...], str]]) -> tuple[TensorSpec, ...] | None:
@@ -133,21 +133,18 @@ class Segmentation(Task):
                 f"logits, probabilities or labels of 2 to {CLASSES} classes at the size of the image"
             )
 
-    def predict(
-        self, model: ImageModel, pixels: Pixels, fit: Fit = "auto", progress: Callable[[int, int], None] | None = None
-    ) -> Mask:
+    def predict(self, model: ImageModel, pixels: Pixels, plan: Plan, progress: Callable[[int], None] | None = None) -> Mask:
         """The image's mask, one batch of tiles in floating point at a time."""
-        plan = make_plan(model, (pixels.shape[0], pixels.shape[1]), fit)
-        return Mask(plan, segment(model, pixels, plan, progress), model.classes)
+        return Mask(segment(model, pixels, plan, progress), model.classes)
 
 
-def segment(model: ImageModel, pixels: Pixels, plan: Plan, progress: Callable[[int, int], None] | None = None) -> Pixels:
+def segment(model: ImageModel, pixels: Pixels, plan: Plan, progress: Callable[[int], None] | None = None) -> Pixels:
     """Labels (H, W) uint8 of an image (H, W, 3) uint8, one batch of tiles in floating point at a time.
 
     Args:
         model: one that ``Segmentation.check_runs`` accepts.
-        plan: from ``make_plan``, for this model and this image's size.
-        progress: called with (tiles done now, all tiles).
+        plan: of ``Segmentation``, for this model and this image's size.
+        progress: called with the number of tiles done, after each batch of them.
 
     Raises:
         ToolError: the runtime failed.
@@ -162,13 +159,11 @@ def segment(model: ImageModel, pixels: Pixels, plan: Plan, progress: Callable[[i
     return labels
 
 
-def run_grid(model: ImageModel, pixels: Pixels, grid: Grid, progress: Callable[[int, int], None] | None) -> Pixels:
+def run_grid(model: ImageModel, pixels: Pixels, grid: Grid, progress: Callable[[int], None] | None) -> Pixels:
     """Labels (H, W) of an image of the grid's size."""
     batch, channels, height, width = model.feed.shape
     labels: Pixels = np.zeros(grid.size, np.uint8)
     places = list(grid)
-    if progress:
-        progress(0, len(places))
     for at in range(0, len(places), batch):
         part = places[at : at + batch]
         tiles = np.stack([to_input(grid.cut(pixels, *place), height, width, channels) for place in part])
@@ -176,7 +171,7 @@ def run_grid(model: ImageModel, pixels: Pixels, grid: Grid, progress: Callable[[
         for (row, column), values in paired(part, labels_of(results, model.output.role)):
             grid.paste(labels, row, column, values)
         if progress:
-            progress(len(part), len(places))
+            progress(len(part))
     return labels
 
 

@@ -33,8 +33,10 @@ from onenet.runtimes import isolated
 from onenet.runtimes.artifact import open_artifact, sidecar_of
 from onenet.runtimes.backends.coreml.package import MODEL
 from onenet.runtimes.parity import Verification, verify_here
-from onenet.runtimes.segment import check_segments, make_plan
+from onenet.runtimes.run import image_model
 from onenet.runtimes.verify import verify
+from onenet.tasks.image import make_plan
+from onenet.tasks.segmentation import TASK as SEGMENTATION
 
 Random = np.random.Generator
 SEED = 20241121
@@ -220,9 +222,9 @@ def try_manifest(base: Path, folder: Path, rng: Random) -> str:
     """The manifest inside an artifact, for ``verify`` and for ``run``."""
     path = write(base, folder, rng, json_damaged)
     text = summary(verify_here(path))
-    artifact = open_artifact(path)
-    check_segments(artifact)
-    plan = make_plan(artifact, (64, 96))
+    model = image_model(open_artifact(path))
+    SEGMENTATION.check_runs(model)
+    plan = make_plan(model, (64, 96))
     return f"{text}, {plan.text}"
 
 

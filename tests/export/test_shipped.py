@@ -17,8 +17,9 @@ from onenet.runtimes import open_session, read_manifest
 from onenet.runtimes.artifact import open_artifact
 from onenet.runtimes.backends.coreml.package import CoreMLPackage
 from onenet.runtimes.backends.litert import operators
-from onenet.runtimes.parity import Quality, quality
 from onenet.targets import pairs, suffixes
+from onenet.runtimes.quality import Quality, quality
+from onenet.tasks.segmentation import TASK as SEGMENTATION
 from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of
 
 PAIRS, TARGETS = pairs(), list(suffixes())
@@ -93,7 +94,7 @@ def quality_of(name: str, artifact: ExportedArtifact) -> Quality:
     session, evaluation, images = open_artifact(artifact.path, exact_int8=True), evaluation_of(name), images_of(name)
     assert isinstance(evaluation, LabelledImages)
     found = run_all(lambda part: session.run({"image": part})["logits"], images, 1)
-    return quality("logits", float_outputs(model_of(name), images), found, evaluation.labels, 2)
+    return quality(SEGMENTATION, "logits", float_outputs(model_of(name), images), found, evaluation.labels, 2)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -101,12 +102,10 @@ def quality_of(name: str, artifact: ExportedArtifact) -> Quality:
 def test_int8_keeps_the_labels_and_the_miou(name: str, target: str, artifacts: Artifacts) -> None:
     found = quality_of(name, artifacts(name, target, "int8"))
     assert found.label_agreement is not None
-    assert found.miou is not None
-    assert found.miou_float is not None
     assert found.images == 8
-    assert found.miou_float >= 0.85  # the model does its task: agreeing on one class everywhere would prove nothing
+    assert found.float_scores["miou"] >= 0.85  # the model does its task: agreeing on one class everywhere would prove nothing
     assert found.label_agreement >= 0.99
-    assert found.miou >= found.miou_float - 0.01
+    assert found.scores["miou"] >= found.float_scores["miou"] - 0.01
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -21,8 +21,8 @@ from onenet.models.build import Output, build
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, sidecar_of
 from onenet.runtimes.backends import litert
-from onenet.runtimes.parity import labels_of
 from onenet.targets import pairs, suffixes
+from onenet.tasks.segmentation import labels_of
 from tests.export.conftest import NETS, Artifacts, images_of, model_of, network_of, quantized_of
 
 PAIRS, TARGETS = pairs(), list(suffixes())

@@ -25,7 +25,10 @@ from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.models.build import build
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact
-from onenet.runtimes.segment import check_segments, make_plan, segment
+from onenet.runtimes.run import image_model
+from onenet.tasks.image import ImageModel, make_plan
+from onenet.tasks.segmentation import TASK as SEGMENTATION
+from onenet.tasks.segmentation import segment
 from tests.conftest import awkward_onenet, smooth_images
 
 SIZE = (96, 80)
@@ -55,6 +58,11 @@ def exported(folder: Path, variant: str, target: str, precision: str, whole: boo
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tiles")
+
+
+def model_in(path: Path) -> ImageModel:
+    """An artifact as a task runs it."""
+    return image_model(open_artifact(path))
 
 
 def outputs(artifact: Artifact, image: np.ndarray) -> np.ndarray:
@@ -95,7 +103,7 @@ def test_strips_of_a_network_with_spatial_convolution(target: str, tmp_path: Pat
     a, b = (outputs(open_artifact(each.path), image) for each in (whole, strips))
     assert np.abs(a - b).max() <= 1e-6 * np.abs(a).max()
     with pytest.raises(RequestError, match="the widths must be equal"):
-        make_plan(open_artifact(strips.path), (160, 48), "tile")
+        make_plan(model_in(strips.path), (160, 48), "tile")
 
 
 def test_the_manifest_says_which_tiles_are_exact(folder: Path) -> None:
@@ -166,7 +174,7 @@ def test_run_takes_folders_and_says_what_it_did(folder: Path, tmp_path: Path, mo
 
 def test_fit_resize_stretches_the_image_to_what_the_model_was_made_for(folder: Path, tmp_path: Path) -> None:
     pixels = save(tmp_path / "photo.png", 96, 160)
-    artifact = open_artifact(exported(folder, "ed", "onnx", "fp32", False).path)
+    artifact = model_in(exported(folder, "ed", "onnx", "fp32", False).path)
     plan = make_plan(artifact, (96, 160), "resize")
     assert (plan.text, plan.grid.size, plan.grid.tile) == ("resized to 96x80", SIZE, (32, 32))
     small = np.asarray(Image.fromarray(pixels).resize((80, 96), Image.Resampling.BILINEAR))
@@ -175,7 +183,7 @@ def test_fit_resize_stretches_the_image_to_what_the_model_was_made_for(folder: P
 
 
 def test_run_of_a_whole_image_model_tiles_larger_images(folder: Path) -> None:
-    artifact = open_artifact(exported(folder, "e", "onnx", "fp32", True).path)
+    artifact = model_in(exported(folder, "e", "onnx", "fp32", True).path)
     assert make_plan(artifact, SIZE).text == "whole"
     assert make_plan(artifact, (200, 200)).text == "12 tiles of 96x80"
 
@@ -186,7 +194,7 @@ def test_run_of_a_whole_image_model_tiles_larger_images(folder: Path) -> None:
         (["nothing.png"], "image nothing.png does not exist"),
         (["."], ". holds no image"),
         (["photo.png", "--fit", "crop"], "fit 'crop' is not known; supported: auto, tile, resize"),
-        (["photo.png", "photo.bmp"], "the masks of photo.png and photo.bmp would both be photo.mask.png"),
+        (["photo.png", "photo.bmp"], "the results of photo.png and photo.bmp would both be photo.mask.png"),
         (["photo.png", "--fit", "tile"], "the image is 24x24, smaller than the tile 56x56, whose outer 16 pixels count only"),
         (["photo.png", "--out", "photo.png"], "output folder photo.png cannot be written"),
         (["notes.png"], "cannot read the image notes.png: not recognised as an image"),
@@ -219,7 +227,7 @@ def test_a_network_that_gives_no_mask_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == 1  # it carries no golden pair either, and is checked before it is opened here
     assert "golden" in result.stderr
     with pytest.raises(RequestError) as caught:
-        check_segments(open_artifact(tmp_path / "net.null"))
+        SEGMENTATION.check_runs(model_in(tmp_path / "net.null"))
     assert "net.null gives scores 1x3x8x8 and names 0 classes; a mask needs logits" in str(caught.value)
 
 
@@ -241,8 +249,8 @@ def test_the_quality_in_tiles_is_the_quality_of_whole_images(folder: Path) -> No
     assert tiles.path.name == "onenet-ed4_int8_tile64.tflite"
     assert whole.quality is not None and tiles.quality is not None
     assert tiles.quality.images == whole.quality.images == 8
-    assert tiles.quality.miou_float == pytest.approx(whole.quality.miou_float, abs=1e-5)
-    assert tiles.quality.miou == pytest.approx(whole.quality.miou, abs=2e-3)
+    assert tiles.quality.float_scores["miou"] == pytest.approx(whole.quality.float_scores["miou"], abs=1e-5)
+    assert tiles.quality.scores["miou"] == pytest.approx(whole.quality.scores["miou"], abs=2e-3)
 
 
 CHILD = """

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from onenet.base import metrics
 from onenet.base.arrays import run_all
 from onenet.base.files import sha256_of
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
 from onenet.runtimes import golden
 from onenet.runtimes.artifact import SCHEMA, sidecar_of
-from onenet.runtimes.parity import TOLERANCES, Check, Quality, compare, labels_of, quality
+from onenet.runtimes.parity import TOLERANCES, Check, compare
 from onenet.runtimes.verify import verify
 from onenet.spec import TensorSpec
 from onenet.targets import PRECISIONS
+from onenet.tasks.segmentation import TASK as SEGMENTATION
 
 LOGITS = TensorSpec("logits", "logits", (1, 3, 8, 8), "NCHW")
 LABELS = TensorSpec("labels", "labels", (1, 8, 8), dtype="int32")
@@ -48,7 +48,7 @@ def test_every_precision_that_exists_has_a_tolerance() -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_equal_values_pass(precision: str) -> None:
-    check = compare(LOGITS, TOLERANCES[precision], values(), values(), STEP)
+    check = compare(SEGMENTATION, LOGITS, TOLERANCES[precision], values(), values(), STEP)
     assert check.passed is True
     assert check.name == "values of logits"
     assert check.detail
@@ -61,7 +61,7 @@ def test_one_value_that_is_no_number_fails(precision: str, bad: float) -> None:
     found[500, 1] = bad
     for whose, pair in (("output", (values(), found)), ("reference", (found, values()))):
         expected = Check("values of logits", False, f"the {whose} holds NaN or infinity")
-        assert compare(LOGITS, TOLERANCES[precision], *pair, STEP) == expected
+        assert compare(SEGMENTATION, LOGITS, TOLERANCES[precision], *pair, STEP) == expected
 
 
 @pytest.mark.parametrize(("error", "passed"), [(1.9e-5, True), (2.2e-5, False)])
@@ -69,7 +69,7 @@ def test_fp32_is_held_to_2e_5_of_the_largest_value(error: float, passed: bool) -
     reference = values() * 100
     found = reference.astype(np.float64)
     found[7, 2] += error * 100
-    check = compare(LOGITS, TOLERANCES["fp32"], reference, found, None)
+    check = compare(SEGMENTATION, LOGITS, TOLERANCES["fp32"], reference, found, None)
     assert check.passed is passed
     assert "relative difference" in check.detail
 
@@ -79,7 +79,7 @@ def test_fp16_is_held_to_50_db(decibels: int, passed: bool) -> None:
     reference = values()
     noise = np.random.default_rng(3).choice([-1.0, 1.0], reference.shape)
     noise *= np.sqrt(np.square(reference).mean()) * 10 ** (-decibels / 20)
-    check = compare(LOGITS, TOLERANCES["fp16"], reference, reference + noise, None)
+    check = compare(SEGMENTATION, LOGITS, TOLERANCES["fp16"], reference, reference + noise, None)
     assert check.passed is passed
     assert f"SQNR {decibels}.0 dB (>= 50)" in check.detail
 
@@ -87,7 +87,7 @@ def test_fp16_is_held_to_50_db(decibels: int, passed: bool) -> None:
 @pytest.mark.parametrize(("steps", "passed"), [(0.99, True), (1.01, False)])
 def test_int8_may_be_one_step_off_on_average(steps: float, passed: bool) -> None:
     # The same shift for all classes changes no label.
-    check = compare(LOGITS, TOLERANCES["int8"], values(), values() + np.float32(steps * STEP), STEP)
+    check = compare(SEGMENTATION, LOGITS, TOLERANCES["int8"], values(), values() + np.float32(steps * STEP), STEP)
     assert check.passed is passed
     assert "labels agree on 100.00%" in check.detail
 
@@ -99,13 +99,13 @@ def test_int8_may_change_one_label_of_a_hundred(wrong: int, passed: bool) -> Non
     found[:wrong] = found[:wrong, ::-1]
     found[:wrong, 1] = -1  # where the middle class was the largest, turning the pixel round changes nothing
     found[:wrong, 0] = np.where(reference[:wrong].argmax(1) == 0, -2, 2)
-    check = compare(LOGITS, TOLERANCES["int8"], reference, found, 1.0)
+    check = compare(SEGMENTATION, LOGITS, TOLERANCES["int8"], reference, found, 1.0)
     assert check.passed is passed
     assert f"{1 - wrong / 1000:.2%}" in check.detail
 
 
 def test_one_class_alone_has_no_labels_to_agree_on() -> None:
-    check = compare(LOGITS, TOLERANCES["int8"], values()[:, :1], values()[:, :1], STEP)
+    check = compare(SEGMENTATION, LOGITS, TOLERANCES["int8"], values()[:, :1], values()[:, :1], STEP)
     assert check.passed is True
     assert "labels" not in check.detail
 
@@ -116,73 +116,9 @@ def test_labels_are_compared_as_labels(precision: str, wrong: int, passed: bool)
     reference = np.random.default_rng(0).integers(0, 5, (1000, 1)).astype(np.int32)
     found = reference.copy()
     found[:wrong] += 1
-    check = compare(LABELS, TOLERANCES[precision], reference, found, None)
+    check = compare(SEGMENTATION, LABELS, TOLERANCES[precision], reference, found, None)
     assert check.passed is passed
     assert check.name == "values of labels"
-
-
-# --- quality on images --------------------------------------------------
-
-
-def test_quality_counts_all_pixels_and_all_values() -> None:
-    reference = np.zeros((2, 2, 4, 4), np.float32)
-    reference[:, 1, :, 2:] = 2
-    reference[:, 0] = 1
-    found = reference.copy()
-    found[0, 1, 0, 0] = 3  # one pixel of 32 changes its label
-    truth = labels_of(reference, "logits").astype(np.uint8)
-    result = quality("logits", reference, found, truth, 2)
-    assert result.images == 2
-    assert result.label_agreement == 31 / 32
-    assert result.sqnr_db == pytest.approx(10 * np.log10((32 + 16 * 4) / 9))
-    assert result.miou_float == 1.0
-    assert result.miou == pytest.approx((15 / 16 + 16 / 17) / 2)
-    assert result.dice_float == 1.0
-    assert result.dice == pytest.approx((30 / 31 + 32 / 33) / 2)
-    assert (result.map50_float, result.map50) == (1.0, 1.0)
-
-
-@pytest.mark.parametrize("role", ["logits", "probabilities", "labels"])
-def test_quality_against_masks_is_the_same_for_every_kind_of_output(role: str) -> None:
-    rng = np.random.default_rng(0)
-    reference, found = (rng.normal(0, 2, (6, 3, 8, 8)).astype(np.float32) for _ in range(2))
-    truth = np.where(rng.random((6, 8, 8)) < 0.8, reference.argmax(1), 0).astype(np.uint8)
-    of = {"logits": lambda v: v, "probabilities": lambda v: softmax(v), "labels": lambda v: v.argmax(1).astype(np.int32)}[role]
-    result = quality(role, of(reference), of(found), truth, 3)
-    table = metrics.confusion(truth, found.argmax(1), 3)
-    assert (result.miou, result.dice) == (metrics.mean_iou(table), metrics.mean_dice(table))
-    precision = metrics.AveragePrecision(3)
-    precision.add(truth, reference.argmax(1), None if role == "labels" else softmax(reference).max(1))
-    assert result.map50_float == pytest.approx(precision.mean())
-    assert result.map50 is not None and result.map50 < result.map50_float
-
-
-def softmax(values: np.ndarray) -> np.ndarray:
-    powers = np.exp(values - values.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
-def test_quality_of_an_output_that_overflows_is_valid_json() -> None:
-    reference = np.ones((1, 2, 2, 2), np.float32)
-    found = reference.copy()
-    found[0, 1, 0, 0] = np.nan
-    result = quality("logits", reference, found, np.zeros((1, 2, 2), np.uint8), 2)
-    document = json.loads(json.dumps(result.as_dict(), allow_nan=False))
-    assert document["sqnr_db"] is None
-    assert document["label_agreement"] == 0.75
-
-
-def test_quality_of_labels_and_of_other_outputs() -> None:
-    labels = np.arange(16).reshape(1, 4, 4) % 3
-    assert quality("labels", labels, labels, None, 3) == Quality(1, None, 1.0)
-    embedding = np.ones((5, 7), np.float32)
-    assert quality("scores", embedding, embedding * 2, None, 0) == Quality(5, 0.0, None)
-
-
-def test_quality_is_valid_json_even_where_outputs_are_equal() -> None:
-    result = quality("logits", np.ones((1, 2, 2, 2)), np.ones((1, 2, 2, 2)), None, 2)
-    assert result.sqnr_db == float("inf")
-    assert json.loads(json.dumps(result.as_dict(), allow_nan=False))["sqnr_db"] == 999.0
 
 
 @pytest.mark.parametrize(("images", "batch"), [(1, 1), (5, 1), (5, 2), (4, 2), (1, 4)])

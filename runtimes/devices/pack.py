@@ -14,6 +14,7 @@ from pathlib import Path
 
 from onenet.runtimes import RUNTIMES
 from onenet.targets import TARGETS
+from onenet.tasks import TASKS
 
 PROGRAM = "onenet.runtimes.agent.program"
 MAIN = f"""import sys
@@ -45,10 +46,10 @@ def travelling() -> dict[str, Path]:
 
 
 def found_by_name() -> list[str]:
-    """Modules that the program finds in folders of cards: the runtimes that travel, and all targets."""
+    """Modules that the program finds in folders of cards: the runtimes that travel, all targets and tasks."""
     runtimes = RUNTIMES.modules()
     carried = [runtimes[name] for name, card in RUNTIMES.cards().items() if card.travels]
-    return list(dict.fromkeys([*carried, *TARGETS.modules().values()]))
+    return list(dict.fromkeys([*carried, *TARGETS.modules().values(), *TASKS.modules().values()]))
 
 
 def file_of(name: str) -> Path | None:

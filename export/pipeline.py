@@ -27,8 +27,8 @@ from onenet.lowering import lower
 from onenet.model import Model
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import open_artifact, sidecar_of
-from onenet.targets import check_pair, target_of
 from onenet.runtimes.quality import Quality, check_agreement, quality
+from onenet.targets import check_pair, target_of
 from onenet.tasks import task_of
 
 

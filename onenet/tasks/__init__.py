@@ -1,7 +1,8 @@
 """What a network is for, one file per task: roles of its outputs, labels, metrics, pictures, and what ``onenet run`` does.
 
 ``TASKS`` finds the files of this folder that hold a ``TASK``. A network whose outputs no task knows has the task ``other``:
-its values are checked, it has no labels. Python 3.9, numpy and Pillow: tasks travel to devices with the agent.
+its values are checked, it has no labels. Python 3.9 and numpy; Pillow and
+matplotlib only where images are read and pictures drawn, because tasks travel to devices with the agent.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onenet.base.arrays import Array
 from onenet.base.folder import Folder
-from onenet.base.images import Pixels
 from onenet.errors import RequestError
 from onenet.spec import ClassSpec, Role, TensorSpec
 from onenet.tasks.image import Fit, ImageModel, Plan, Prediction, make_plan
+
+if TYPE_CHECKING:
+    from onenet.base.images import Pixels
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,23 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from onenet.base import metrics
 from onenet.base.arrays import Array, paired, run_all
 from onenet.base.drawing import rgb
 from onenet.base.files import publish, temporary_folder
-from onenet.base.images import Pixels, read_mask, to_input
 from onenet.base.text import shape_text
 from onenet.base.tiles import Grid
 from onenet.errors import RequestError
 from onenet.spec import ClassSpec, Role, TensorSpec
 from onenet.tasks import Labels, Metric, PictureRows, Task
 from onenet.tasks.image import ImageModel, Plan, Prediction
+
+if TYPE_CHECKING:
+    from onenet.base.images import Pixels
 
 CLASSES = 256
 """Labels are kept as uint8, which is what a PNG with a palette holds."""
@@ -47,6 +49,8 @@ class Mask(Prediction):
 
     def write(self, path: Path) -> None:
         """A PNG of class indices with the classes' colours as its palette."""
+        from PIL import Image
+
         picture = Image.fromarray(self.labels)
         picture.putpalette([part for each in self.classes for part in rgb(each.colour)])
         with temporary_folder(path.parent) as folder:
@@ -107,6 +111,8 @@ class Segmentation(Task):
     def open_labels(self, folder: Path, classes: Sequence[ClassSpec] = ()) -> Labels:
         """Images of ``images/``, each with its mask ``labels/STEM.png``: one class index per pixel, resized by nearest
         neighbour."""
+        from onenet.base.images import read_mask
+
         del classes  # a mask holds their numbers
         images = folder / "images"
 
@@ -149,6 +155,8 @@ def segment(model: ImageModel, pixels: Pixels, plan: Plan, progress: Callable[[i
     Raises:
         ToolError: the runtime failed.
     """
+    from PIL import Image
+
     height, width = plan.grid.size
     size = pixels.shape[:2]
     if plan.resized:
@@ -161,6 +169,8 @@ def segment(model: ImageModel, pixels: Pixels, plan: Plan, progress: Callable[[i
 
 def run_grid(model: ImageModel, pixels: Pixels, grid: Grid, progress: Callable[[int], None] | None) -> Pixels:
     """Labels (H, W) of an image of the grid's size."""
+    from onenet.base.images import to_input
+
     batch, channels, height, width = model.feed.shape
     labels: Pixels = np.zeros(grid.size, np.uint8)
     places = list(grid)

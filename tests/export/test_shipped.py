@@ -17,8 +17,8 @@ from onenet.runtimes import open_session, read_manifest
 from onenet.runtimes.artifact import open_artifact
 from onenet.runtimes.backends.coreml.package import CoreMLPackage
 from onenet.runtimes.backends.litert import operators
-from onenet.targets import pairs, suffixes
 from onenet.runtimes.quality import Quality, quality
+from onenet.targets import pairs, suffixes
 from onenet.tasks.segmentation import TASK as SEGMENTATION
 from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of
 

@@ -52,9 +52,9 @@ class ExportedArtifact:
         """Its row in a table with the columns ``heads``, which are those of ``columns``."""
         from onenet.tasks import metrics
 
-        sqnr, agreement, scores = None, None, {}
-        if self.quality is not None:
-            sqnr, agreement, scores = self.quality.sqnr_db, self.quality.label_agreement, self.quality.scores
+        quality = self.quality
+        sqnr, agreement = (quality.sqnr_db, quality.label_agreement) if quality else (None, None)
+        scores = quality.scores if quality else {}
         cells = {
             "file": self.path.name,
             "size": size_text(self.bytes),
@@ -76,7 +76,9 @@ class ExportedArtifact:
         return "evaluator" if self.verification.runtime.is_evaluator else "yes"
 
     def __repr__(self) -> str:
-        cells = [f"{name} {cell}" for name, cell in self.cells(columns([self])).items() if name not in ("file", "s") and cell != "-"]
+        cells = [
+            f"{name} {cell}" for name, cell in self.cells(columns([self])).items() if name not in ("file", "s") and cell != "-"
+        ]
         return f"<{self.path}: {', '.join(cells)}>"
 
     def _repr_html_(self) -> str:

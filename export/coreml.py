@@ -16,35 +16,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.export import ExportedProgram
 
 from onenet.base.quiet import quiet
+from onenet.exporters.exporter import Exporter
 from onenet.exporters.job import Job
 from onenet.spec import TensorSpec
 
 METADATA = "onenet"
 NAMESPACE = "https://arxiv.org/abs/2411.09838"
 """Root of the package items' identifiers: random UUIDs would make two exports differ."""
-
-
-def convert(job: Job, path: Path) -> None:
-    """Write the package, without its manifest, to ``path`` (a folder)."""
-    with quiet():
-        with interrupt_later():
-            import coremltools as ct  # 9 s: only here
-        module = job.arranged.module
-        program = torch.export.export(module, job.model.example(), strict=False).run_decompositions({})
-        spec = job.model.spec
-        model = ct.convert(
-            program,
-            inputs=[input_type(ct, each) for each in spec.inputs],
-            outputs=[ct.TensorType(name=each.name, dtype=output_dtype(each)) for each in spec.outputs],
-            minimum_deployment_target=ct.target.iOS17 if job.quantized else ct.target.iOS16,
-            compute_precision=ct.precision.FLOAT16 if job.precision == "fp16" else ct.precision.FLOAT32,
-            skip_model_load=True,
-        )
-        describe(model, job)
-        model.save(str(path))
-    normalise(path)
 
 
 @contextlib.contextmanager
@@ -109,18 +90,44 @@ def model_path(package: Path) -> Path:
     return package / "Data" / "com.apple.CoreML" / "model.mlmodel"
 
 
-def io_quantization(_: Path) -> dict[str, tuple[float, int]]:
-    """Core ML packages have float or image ends only."""
-    return {}
+class CoreMLExporter(Exporter):
+    """ML programs, in packages."""
+
+    def convert(self, job: Job, path: Path) -> None:
+        """Write the package, without its manifest, to ``path`` (a folder)."""
+        with quiet():
+            with interrupt_later():
+                import coremltools as ct  # 9 s: only here
+            module = job.arranged.module
+            program = torch.export.export(module, job.model.example(), strict=False).run_decompositions({})
+            spec = job.model.spec
+            model = ct.convert(
+                program,
+                inputs=[input_type(ct, each) for each in spec.inputs],
+                outputs=[ct.TensorType(name=each.name, dtype=output_dtype(each)) for each in spec.outputs],
+                minimum_deployment_target=ct.target.iOS17 if job.quantized else ct.target.iOS16,
+                compute_precision=ct.precision.FLOAT16 if job.precision == "fp16" else ct.precision.FLOAT32,
+                skip_model_load=True,
+            )
+            describe(model, job)
+            model.save(str(path))
+        normalise(path)
+
+    def embed(self, path: Path, manifest: str) -> None:
+        """Store the manifest in the model's user-defined metadata under the key ``onenet``."""
+        from coremltools.proto import Model_pb2
+
+        file = model_path(path)
+        model = Model_pb2.Model.FromString(file.read_bytes())
+        model.description.metadata.userDefined[METADATA] = manifest
+        temporary = file.with_suffix(".new")
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        os.replace(temporary, file)
+
+    def layer_names(self, program: ExportedProgram) -> dict[str, str]:
+        """Core ML's names come from the decomposed program."""
+        nodes = program.run_decompositions({}).graph.nodes
+        return {node.name: node.meta["from_node"][-1].name for node in nodes if node.meta.get("from_node")}
 
 
-def embed(path: Path, manifest: str) -> None:
-    """Store the manifest in the model's user-defined metadata under the key ``onenet``."""
-    from coremltools.proto import Model_pb2
-
-    file = model_path(path)
-    model = Model_pb2.Model.FromString(file.read_bytes())
-    model.description.metadata.userDefined[METADATA] = manifest
-    temporary = file.with_suffix(".new")
-    temporary.write_bytes(model.SerializeToString(deterministic=True))
-    os.replace(temporary, file)
+EXPORTER = CoreMLExporter()

@@ -25,6 +25,7 @@ from onenet.base.metrics import sqnr_db
 from onenet.base.quiet import quiet
 from onenet.base.text import shape_text
 from onenet.errors import OneNetError
+from onenet.exporters.exporter import exporter_of
 from onenet.exporters.job import Job
 from onenet.lowering.graph import plain
 from onenet.lowering.operators import DEQUANTIZE, QUANTIZE, QUANTIZERS, RELU
@@ -59,7 +60,7 @@ def named_module(program: ExportedProgram) -> GraphModule:
 
 
 @dataclass(frozen=True)
-class Site:
+class LayerPlace:
     """Where a layer's value is in a module."""
 
     operators: tuple[str, ...]
@@ -91,14 +92,14 @@ class Site:
         return result
 
 
-def sites_of(module: GraphModule, job: Job) -> dict[Node, Site]:
+def places_of(module: GraphModule, job: Job) -> dict[Node, LayerPlace]:
     """Every layer of the job's module in graph order, by the node that holds its value."""
     variable = depends_on_input(module)
-    found: dict[Node, Site] = {}
+    found: dict[Node, LayerPlace] = {}
     for node in module.graph.nodes:
         if node in variable and is_operator(node) and (node.target in RELU or not only_user(node, RELU)):
             quantize = only_user(node, (QUANTIZE,))
-            found[quantize or node] = Site(fused(node), quantize or node)
+            found[quantize or node] = LayerPlace(fused(node), quantize or node)
     given: Any = next(node for node in module.graph.nodes if node.op == "output").args[0]
     results: list[Node] = list(given) if isinstance(given, (list, tuple)) else [given]
     for spec, result in zip(job.model.spec.outputs, results, strict=True):
@@ -144,21 +145,21 @@ class Watched(Interpreter):
     def __init__(
         self,
         module: GraphModule,
-        sites: Mapping[Node, Site],
-        visit: Callable[[Site, Floats], Floats | None],
+        places: Mapping[Node, LayerPlace],
+        visit: Callable[[LayerPlace, Floats], Floats | None],
         unrounded: Collection[Node] = (),
     ) -> None:
         super().__init__(module, garbage_collect_values=not unrounded)
-        self.sites, self.visit, self.unrounded = sites, visit, unrounded
+        self.places, self.visit, self.unrounded = places, visit, unrounded
 
     def run_node(self, n: Node) -> Any:
         if n.target is DEQUANTIZE and n.args[0] in self.unrounded:
             return self.env[n.all_input_nodes[0].all_input_nodes[0]]
         value = super().run_node(n)
-        if n not in self.sites:
+        if n not in self.places:
             return value
-        replacement = self.visit(self.sites[n], self.sites[n].floats(value))
-        return value if replacement is None else self.sites[n].stored(replacement)
+        replacement = self.visit(self.places[n], self.places[n].floats(value))
+        return value if replacement is None else self.places[n].stored(replacement)
 
 
 class Reference:
@@ -169,95 +170,95 @@ class Reference:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        plain = job if job.quantized is None else dataclasses.replace(job, quantized=None, precision="fp32")
+        float_job = job if job.quantized is None else dataclasses.replace(job, quantized=None, precision="fp32")
         with quiet():
             program = named_program(job)
             self.module = named_module(program)
-            self.floats = self.module if plain is job else named_module(named_program(plain))
-            self.names = artifact_names(job, program)
-        self.sites = sites_of(self.module, job)
-        self.float_sites = sites_of(self.floats, plain)
+            self.floats = self.module if float_job is job else named_module(named_program(float_job))
+            self.names = exporter_of(job.target).layer_names(program)
+        self.places = places_of(self.module, job)
+        self.float_places = places_of(self.floats, float_job)
 
     def float_values(self, inputs: Sequence[Tensor]) -> dict[tuple[str, ...], Floats]:
         """Operators of a layer -> its value in the float network."""
         values: dict[tuple[str, ...], Floats] = {}
 
-        def keep(site: Site, value: Floats) -> None:
-            values[site.operators] = value
+        def keep(place: LayerPlace, value: Floats) -> None:
+            values[place.operators] = value
 
-        Watched(self.floats, self.float_sites, keep).run(*inputs)
+        Watched(self.floats, self.float_places, keep).run(*inputs)
         return values
 
-    def wrong(self, site: Site, found: Difference) -> str | None:
+    def wrong(self, place: LayerPlace, found: Difference) -> str | None:
         """How a layer breaks its tolerance: a quantized layer's, or the one of the arithmetic that float layers have."""
         floats = "fp16" if self.job.precision == "fp16" else "fp32"
-        stored = "int8" if site.quantization else floats if found.max_steps is None else "stored in int8"
+        stored = "int8" if place.quantization else floats if found.max_steps is None else "stored in int8"
         return judge(found, TOLERANCES[stored])
 
 
-class Comparison:
+class LayerComparison:
     """An artifact's values, and what is found while the reference runs beside them."""
 
     def __init__(self, reference: Reference, values: Mapping[str, LayerValue], inputs: Sequence[Tensor]) -> None:
         self.reference, self.values, self.inputs = reference, values, inputs
         self.floats = reference.float_values(inputs)
-        self.piled_up: dict[Site, Difference] = {}
-        self.decibels: dict[Site, tuple[float | None, float | None]] = {}
+        self.piled_up: dict[LayerPlace, Difference] = {}
+        self.decibels: dict[LayerPlace, tuple[float | None, float | None]] = {}
         """SQNR against the float network: the artifact's, and the reference's."""
-        self.alone: dict[Site, Difference] = {}
-        self.turned: dict[Site, tuple[int, ...]] = {}
+        self.alone: dict[LayerPlace, Difference] = {}
+        self.turned: dict[LayerPlace, tuple[int, ...]] = {}
         """Layers whose axes the artifact has in an order that nothing explains."""
         self.run(self.on_the_image)
         self.run(self.on_its_own_inputs)
         self.forgive_fusion()
 
-    def run(self, visit: Callable[[Site, Floats], Floats | None], unrounded: Collection[Node] = ()) -> None:
-        Watched(self.reference.module, self.reference.sites, visit, unrounded).run(*self.inputs)
+    def run(self, visit: Callable[[LayerPlace, Floats], Floats | None], unrounded: Collection[Node] = ()) -> None:
+        Watched(self.reference.module, self.reference.places, visit, unrounded).run(*self.inputs)
 
-    def value(self, site: Site) -> LayerValue | None:
-        return next((self.values[name] for name in site.names if name in self.values), None)
+    def value(self, place: LayerPlace) -> LayerValue | None:
+        return next((self.values[name] for name in place.names if name in self.values), None)
 
-    def step(self, site: Site) -> float | None:
+    def step(self, place: LayerPlace) -> float | None:
         """The layer's int8 step: the reference's, or the artifact's where only that stores integers."""
-        value = self.value(site)
-        return site.quantization[0] if site.quantization else value.scale if value else None
+        value = self.value(place)
+        return place.quantization[0] if place.quantization else value.scale if value else None
 
-    def own(self, site: Site, reference: Floats) -> Floats | None:
+    def own(self, place: LayerPlace, reference: Floats) -> Floats | None:
         """The artifact's value of a layer, as the reference has it: in its order of axes, and quantized where it is."""
-        value = self.value(site)
+        value = self.value(place)
         if value is None:
             return None
         like = aligned(value.floats(), reference)
         if like is None and value.stored.size == reference.size:
-            self.turned[site] = value.stored.shape
-        rounded = like is None or site.quantization is None or value.scale is not None
-        return like if rounded else site.floats(site.stored(like))  # type: ignore[arg-type]  # not None then
+            self.turned[place] = value.stored.shape
+        rounded = like is None or place.quantization is None or value.scale is not None
+        return like if rounded else place.floats(place.stored(like))  # type: ignore[arg-type]  # not None then
 
-    def on_the_image(self, site: Site, reference: Floats) -> None:
-        own = self.own(site, reference)
+    def on_the_image(self, place: LayerPlace, reference: Floats) -> None:
+        own = self.own(place, reference)
         if own is None:
             return
-        truth = self.floats.get(site.operators)
-        self.piled_up[site] = difference(reference, own, self.step(site))
-        self.decibels[site] = (None, None)
+        truth = self.floats.get(place.operators)
+        self.piled_up[place] = difference(reference, own, self.step(place))
+        self.decibels[place] = (None, None)
         if truth is not None and truth.shape == own.shape:  # int8 and float may be arranged differently
-            self.decibels[site] = (sqnr_db(truth, own), sqnr_db(truth, reference))
+            self.decibels[place] = (sqnr_db(truth, own), sqnr_db(truth, reference))
 
-    def on_its_own_inputs(self, site: Site, reference: Floats) -> Floats | None:
-        own = self.own(site, reference)
+    def on_its_own_inputs(self, place: LayerPlace, reference: Floats) -> Floats | None:
+        own = self.own(place, reference)
         if own is not None:
-            self.alone[site] = difference(reference, own, self.step(site))
-        elif site in self.turned:
-            self.alone[site] = LOST
+            self.alone[place] = difference(reference, own, self.step(place))
+        elif place in self.turned:
+            self.alone[place] = LOST
         return own
 
     def forgive_fusion(self) -> None:
         """Two layers fused into one round once: where a layer is wrong, one of which nothing is seen may not have rounded."""
         first, wrong = dict(self.alone), self.reference.wrong
-        unseen = {node for node, site in self.reference.sites.items() if site.quantization and site not in first}
+        unseen = {node for node, place in self.reference.places.items() if place.quantization and place not in first}
         if unseen and any(wrong(*each) for each in first.items()):
             self.run(self.on_its_own_inputs, unseen)
-            self.alone |= {site: each for site, each in first.items() if wrong(site, self.alone[site])}
+            self.alone |= {place: each for place, each in first.items() if wrong(place, self.alone[place])}
 
 
 LOST = Difference(float("-inf"), float("inf"))
@@ -282,32 +283,32 @@ def compare(reference: Reference, path: Path) -> Profile:
         named = {reference.names.get(name, name): value for name, value in values.items()}
         inputs = [torch.from_numpy(feeds[spec.name]) for spec in reference.job.model.spec.inputs]
         with torch.no_grad():
-            found = Comparison(reference, named, inputs)
+            found = LayerComparison(reference, named, inputs)
     return make_profile(artifact, found)
 
 
-def make_profile(artifact: Artifact, found: Comparison) -> Profile:
-    sites, session = found.reference.sites.values(), artifact.session
-    known = {name for site in sites for name in site.names} | {spec.name for spec in (*artifact.inputs, *artifact.outputs)}
+def make_profile(artifact: Artifact, found: LayerComparison) -> Profile:
+    places, session = found.reference.places.values(), artifact.session
+    known = {name for place in places for name in place.names} | {spec.name for spec in (*artifact.inputs, *artifact.outputs)}
     return Profile(
         artifact.path.name,
         found.reference.job.target,
         found.reference.job.precision,
         dataclasses.replace(session.runtime, kernels=session.layer_kernels),
-        tuple(make_layer(site, found) for site in found.alone),
-        missing=tuple(site.operators[0] for site in sites if site not in found.alone),
+        tuple(make_layer(place, found) for place in found.alone),
+        missing=tuple(place.operators[0] for place in places if place not in found.alone),
         extra=tuple(name for name in found.values if name.partition(".")[0] not in known),
     )
 
 
-def make_layer(site: Site, found: Comparison) -> Layer:
-    alone, shape = found.alone[site], tuple(site.node.meta["val"].shape)
-    own, reference = found.decibels.get(site, (None, None))
-    wrong = found.reference.wrong(site, alone)
-    if site in found.turned:
-        wrong = f"its axes are {shape_text(found.turned[site])}, the reference's {shape_text(shape)}"
+def make_layer(place: LayerPlace, found: LayerComparison) -> Layer:
+    alone, shape = found.alone[place], tuple(place.node.meta["val"].shape)
+    own, reference = found.decibels.get(place, (None, None))
+    wrong = found.reference.wrong(place, alone)
+    if place in found.turned:
+        wrong = f"its axes are {shape_text(found.turned[place])}, the reference's {shape_text(shape)}"
     simulated = reference if found.reference.job.quantized else None
-    return Layer(site.operators, shape, alone, found.piled_up.get(site, LOST), own, simulated, wrong)
+    return Layer(place.operators, shape, alone, found.piled_up.get(place, LOST), own, simulated, wrong)
 
 
 def open_exact(path: Path) -> Artifact:
@@ -318,14 +319,6 @@ def open_exact(path: Path) -> Artifact:
 
 def artifact_values(artifact: Artifact, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
     return artifact.session.layers(artifact.stored(feeds))
-
-
-def artifact_names(job: Job, program: ExportedProgram) -> dict[str, str]:
-    """Operators that the target's artifact names otherwise: Core ML's names come from the decomposed program."""
-    if job.target != "coreml":
-        return {}
-    nodes = program.run_decompositions({}).graph.nodes
-    return {node.name: node.meta["from_node"][-1].name for node in nodes if node.meta.get("from_node")}
 
 
 def first_bad_layer(job: Job, path: Path) -> str:

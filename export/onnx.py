@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from onenet.base.quiet import quiet
+from onenet.exporters.exporter import Exporter, Scales
 from onenet.exporters.job import Job, as_list
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the exporter's optimiser may load onnxruntime
@@ -33,34 +34,6 @@ class HalfInside(nn.Module):
     def forward(self, *inputs: Tensor) -> list[Tensor]:
         results = as_list(self.module(*[x.half() if x.is_floating_point() else x for x in inputs]))
         return [r.float() if r.is_floating_point() else r for r in results]
-
-
-def convert(job: Job, path: Path) -> None:
-    """Write the artifact, without its manifest, to ``path``."""
-    module: nn.Module = job.arranged.module
-    spec = job.model.spec
-    with quiet():
-        if job.precision == "fp16":
-            module = HalfInside(copy.deepcopy(module)).eval()
-        program = torch.onnx.export(
-            module,
-            job.model.example(),
-            dynamo=True,
-            verbose=False,
-            input_names=[t.name for t in spec.inputs],
-            output_names=[t.name for t in spec.outputs],
-        )
-    assert program is not None and program.exported_program is not None
-    model = program.model_proto
-    normalise(model, job.model.spec.name)
-    with_program_names(model, program.exported_program)
-    if job.quantized:
-        with_uint8_inside(model)
-        with_integer_relu(model)
-    if job.io == "int8":
-        with_int8_ends(model)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def normalise(model: Any, name: str) -> None:
@@ -179,26 +152,58 @@ def with_int8_ends(model: Any) -> None:
         tensor.type.tensor_type.elem_type = onnx.TensorProto.INT8
 
 
-def io_quantization(path: Path) -> dict[str, tuple[float, int]]:
-    """Name -> (scale, zero point) of the int8 inputs and outputs."""
-    graph = onnx.load(path).graph
-    constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-    found = {}
-    ends = [t for t in [*graph.input, *graph.output] if t.type.tensor_type.elem_type == onnx.TensorProto.INT8]
-    for tensor in ends:
-        node = next(
-            n
-            for n in graph.node
-            if (n.op_type == "DequantizeLinear" and tensor.name in n.input)
-            or (n.op_type == "QuantizeLinear" and tensor.name in n.output)
-        )
-        scale, zero_point = (np.asarray(constants[name]).item() for name in node.input[1:3])
-        found[tensor.name] = (float(scale), int(zero_point))
-    return found
+class OnnxExporter(Exporter):
+    """Files for onnxruntime."""
+
+    def convert(self, job: Job, path: Path) -> None:
+        """Write the artifact, without its manifest, to ``path``."""
+        module: nn.Module = job.arranged.module
+        spec = job.model.spec
+        with quiet():
+            if job.precision == "fp16":
+                module = HalfInside(copy.deepcopy(module)).eval()
+            program = torch.onnx.export(
+                module,
+                job.model.example(),
+                dynamo=True,
+                verbose=False,
+                input_names=[t.name for t in spec.inputs],
+                output_names=[t.name for t in spec.outputs],
+            )
+        assert program is not None and program.exported_program is not None
+        model = program.model_proto
+        normalise(model, job.model.spec.name)
+        with_program_names(model, program.exported_program)
+        if job.quantized:
+            with_uint8_inside(model)
+            with_integer_relu(model)
+        if job.io == "int8":
+            with_int8_ends(model)
+        onnx.checker.check_model(model)
+        path.write_bytes(model.SerializeToString(deterministic=True))
+
+    def io_quantization(self, path: Path) -> Scales:
+        """Name -> (scale, zero point) of the int8 inputs and outputs."""
+        graph = onnx.load(path).graph
+        constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        found = {}
+        ends = [t for t in [*graph.input, *graph.output] if t.type.tensor_type.elem_type == onnx.TensorProto.INT8]
+        for tensor in ends:
+            node = next(
+                n
+                for n in graph.node
+                if (n.op_type == "DequantizeLinear" and tensor.name in n.input)
+                or (n.op_type == "QuantizeLinear" and tensor.name in n.output)
+            )
+            scale, zero_point = (np.asarray(constants[name]).item() for name in node.input[1:3])
+            found[tensor.name] = (float(scale), int(zero_point))
+        return found
+
+    def embed(self, path: Path, manifest: str) -> None:
+        """Store the manifest in the model's ``metadata_props`` under the key ``onenet``."""
+        model = onnx.load(path)
+        onnx.helper.set_model_props(model, {METADATA: manifest})
+        path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def embed(path: Path, manifest: str) -> None:
-    """Store the manifest in the model's ``metadata_props`` under the key ``onenet``."""
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, {METADATA: manifest})
-    path.write_bytes(model.SerializeToString(deterministic=True))
+EXPORTER = OnnxExporter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from onenet.calibration.outputs import float_outputs, outputs_of
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, RequestError
+from onenet.exporters.exporter import Exporter, exporter_of
 from onenet.exporters.job import Job
 from onenet.exporters.layers import first_bad_layer
 from onenet.exporters.manifest import make_manifest, to_json
@@ -66,16 +66,15 @@ def export(
     precision = precision or ("int8" if quantized else "fp32")
     check_pair(target, precision, io)
     job = make_job(model, target, precision, io, winograd)
-    with quiet():
-        backend = importlib.import_module(f"onenet.exporters.{target}")
+    exporter = exporter_of(target)
     out = Path(out)
     with temporary_folder(out) as folder:
         temporary = folder / job.file_name
-        run_converter(backend, job, temporary)
+        run_converter(exporter, job, temporary)
         picture = first_picture(evaluation)
         card = target_of(target)
-        manifest = make_manifest(job, card.layout, card.packages, backend.io_quantization(temporary), picture)
-        backend.embed(temporary, to_json(manifest))
+        manifest = make_manifest(job, card.layout, card.packages, exporter.io_quantization(temporary), picture)
+        exporter.embed(temporary, to_json(manifest))
         with quiet():
             verification = parity.verify_here(temporary) if verify else None
         refuse_failed(job, temporary, verification)
@@ -128,11 +127,11 @@ def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str
     return Job(plain, quantized, target, precision, io, winograd)  # type: ignore[arg-type]  # check_pair has looked at them
 
 
-def run_converter(backend: Any, job: Job, path: Path) -> None:
+def run_converter(exporter: Exporter, job: Job, path: Path) -> None:
     from onenet.errors import OneNetError, ToolError
 
     try:
-        backend.convert(job, path)
+        exporter.convert(job, path)
     except (OneNetError, OSError, KeyboardInterrupt):
         raise
     except Exception as error:  # converters raise anything, from ValueError to MLIR's own types

@@ -16,38 +16,27 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
-import litert_torch
 import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_quantizer import qtyping, quantizer
-from litert_converter import converter_api_ext
-from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
-from litert_torch.quantize.quant_config import QuantConfig
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter
 from torch.fx.traceback import preserve_node_meta
 
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
+from onenet.exporters.exporter import Exporter, Scales
 from onenet.exporters.job import Job, Named
 from onenet.exporters.layers import named_module, named_program
 
 METADATA = "onenet"
 
 
-def convert(job: Job, path: Path) -> None:
-    """Write the artifact, without its manifest, to ``path``."""
-    with quiet():
-        content = converted(job)
-        if job.precision == "fp16":
-            content = half_weights(content)
-    if job.precision == "int8" and job.io == "float":
-        content = with_float_ends(content)
-    path.write_bytes(content)
-
-
 def converted(job: Job) -> bytes:
+    import litert_torch  # seconds: only where something is converted
+    from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
+    from litert_torch.quantize.quant_config import QuantConfig
+
     spec = job.model.spec
     named = named_module(named_program(job))
     module = Named(Labelled(named), spec.inputs, spec.outputs, nhwc=True)
@@ -73,6 +62,8 @@ def only_asked_layers_in_int8() -> Iterator[None]:
     second front end sets, and that takes no calibrated program. It costs: labels are then picked among floats, and int8 ends
     become float ends. So it is for mixtures alone.
     """
+    from litert_converter import converter_api_ext
+
     original = converter_api_ext.ConvertToTFLConfig
 
     def strict() -> Any:
@@ -165,6 +156,8 @@ def unique(name: str, taken: set[str]) -> str:
 
 def half_weights(content: bytes) -> bytes:
     """float16 weights behind DEQUANTIZE operators: XNNPACK and the GPU delegate read them directly."""
+    from ai_edge_quantizer import qtyping, quantizer
+
     tool = quantizer.Quantizer(bytearray(content))
     weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
     options = qtyping.OpQuantizationConfig(weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT)
@@ -222,30 +215,6 @@ def make_operator(model: Any, builtin: int, source: int, result: int) -> Any:
     return operator
 
 
-def io_quantization(path: Path) -> dict[str, tuple[float, int]]:
-    """Signature name -> (scale, zero point) of the int8 inputs and outputs."""
-    model = unpack(path.read_bytes())
-    signature, tensors = model.signatureDefs[0], model.subgraphs[0].tensors
-    found = {}
-    for entry in [*signature.inputs, *signature.outputs]:
-        tensor = tensors[entry.tensorIndex]
-        if tensor.type == schema.TensorType.INT8:
-            found[entry.name.decode()] = (float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))
-    return found
-
-
-def embed(path: Path, manifest: str) -> None:
-    """Store the manifest in the flatbuffer's metadata under the name ``onenet``."""
-    model = unpack(path.read_bytes())
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(manifest.encode(), np.uint8)
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = METADATA.encode(), len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), entry]
-    path.write_bytes(pack(model))
-
-
 def unpack(content: bytes) -> Any:
     """The flatbuffer as objects; buffers that a writer placed behind it (ai-edge-quantizer does) are brought inside."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -274,3 +243,42 @@ def pack(model: Any) -> bytes:
     builder = SharingBuilder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+class TFLiteExporter(Exporter):
+    """Flatbuffers for LiteRT."""
+
+    def convert(self, job: Job, path: Path) -> None:
+        """Write the artifact, without its manifest, to ``path``."""
+        with quiet():
+            content = converted(job)
+            if job.precision == "fp16":
+                content = half_weights(content)
+        if job.precision == "int8" and job.io == "float":
+            content = with_float_ends(content)
+        path.write_bytes(content)
+
+    def io_quantization(self, path: Path) -> Scales:
+        """Signature name -> (scale, zero point) of the int8 inputs and outputs."""
+        model = unpack(path.read_bytes())
+        signature, tensors = model.signatureDefs[0], model.subgraphs[0].tensors
+        found = {}
+        for entry in [*signature.inputs, *signature.outputs]:
+            tensor = tensors[entry.tensorIndex]
+            if tensor.type == schema.TensorType.INT8:
+                found[entry.name.decode()] = (float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))
+        return found
+
+    def embed(self, path: Path, manifest: str) -> None:
+        """Store the manifest in the flatbuffer's metadata under the name ``onenet``."""
+        model = unpack(path.read_bytes())
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(manifest.encode(), np.uint8)
+        model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = METADATA.encode(), len(model.buffers) - 1
+        model.metadata = [*(model.metadata or []), entry]
+        path.write_bytes(pack(model))
+
+
+EXPORTER = TFLiteExporter()

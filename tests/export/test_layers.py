@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from onenet.base.quiet import quiet
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError
 from onenet.exporters import tflite
+from onenet.exporters.exporter import exporter_of
 from onenet.exporters.job import Job
 from onenet.exporters.layers import Reference, compare, first_bad_layer, named_program
 from onenet.exporters.pipeline import make_job
@@ -206,8 +206,8 @@ def test_a_fault_in_the_shipped_model(artifacts: Artifacts, tmp_path: Path) -> N
 def test_a_failing_export_names_the_layer_and_writes_nothing(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = importlib.import_module(f"onenet.exporters.{target}")
-    convert = backend.convert
+    exporter = exporter_of(target)
+    convert = exporter.convert
 
     def broken(job: Job, path: Path) -> None:
         convert(job, path)
@@ -215,7 +215,7 @@ def test_a_failing_export_names_the_layer_and_writes_nothing(
         file.edit_weight(STRIDED, reverse_rows)
         file.save()
 
-    monkeypatch.setattr(backend, "convert", broken)
+    monkeypatch.setattr(exporter, "convert", broken)
     says = r"failed its check of values of logits: .*The first bad layer is conv2d_4, relu_4"
     with pytest.raises(CheckError, match=says) as caught:
         onenet.export(quantized_of("ed"), target=target, out=tmp_path)  # type: ignore[operator]  # a package that can be called
@@ -258,9 +258,9 @@ def test_a_converter_s_fault_is_found(
     broken = dataclasses.replace(job)
     broken.__dict__["arranged"] = ArrangedModule(module, ())
     path, clean = tmp_path / job.file_name, artifacts("ed", target, "int8").path
-    backend = importlib.import_module(f"onenet.exporters.{target}")
-    backend.convert(broken, path)
-    backend.embed(path, json.dumps(open_artifact(clean).manifest))
+    exporter = exporter_of(target)
+    exporter.convert(broken, path)
+    exporter.embed(path, json.dumps(open_artifact(clean).manifest))
     found = first_bad_layer(job, path)
     assert found.startswith(f"The first bad layer is {', '.join(layer)}: "), found
 

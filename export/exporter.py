@@ -1,0 +1,63 @@
+"""The contract of what writes a target's files: ``onenet.exporters.<target>`` holds one as ``EXPORTER``."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onenet.base.quiet import quiet
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from onenet.exporters.job import Job
+
+Scales = dict[str, tuple[float, int]]
+"""Name of an input or output -> scale and zero point of its int8 values."""
+
+
+class Exporter:
+    """Writes one target's artifacts. What the target is stands on its card, ``onenet.targets.<target>``."""
+
+    def convert(self, job: Job, path: Path) -> None:
+        """Write the artifact, without its manifest.
+
+        Args:
+            job: what to convert; the converter is given ``job.arranged.module``.
+            path: a file, or a folder for a target whose artifacts are folders; it does not exist yet. Two calls with equal
+                jobs write equal bytes.
+
+        Raises:
+            ToolError: the converter cannot do this. Whatever else it raises becomes one.
+        """
+        raise NotImplementedError
+
+    def io_quantization(self, path: Path) -> Scales:
+        """Scale and zero point of the inputs and outputs that an artifact stores as int8; the others are left out."""
+        del path
+        return {}
+
+    def embed(self, path: Path, manifest: str) -> None:
+        """Store the manifest, JSON, inside the artifact, where its runtimes' ``read_manifest`` looks for it."""
+        raise NotImplementedError
+
+    def layer_names(self, program: ExportedProgram) -> dict[str, str]:
+        """Names that the artifact has for operators -> the program's own; empty where they are equal.
+
+        Args:
+            program: what ``named_program`` returns for the job.
+        """
+        del program
+        return {}
+
+
+def exporter_of(target: str) -> Exporter:
+    """A target's exporter; the libraries' chatter is held back while its module is loaded.
+
+    Raises:
+        ImportError: what the module needs is not installed.
+    """
+    with quiet():
+        exporter: Exporter = importlib.import_module(f"onenet.exporters.{target}").EXPORTER
+    return exporter

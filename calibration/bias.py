@@ -8,6 +8,7 @@ section 4.2, with measured instead of modelled means).
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,23 +21,30 @@ from onenet.calibration.scheme import is_layer
 from onenet.errors import RequestError
 from onenet.lowering.operators import aten
 
+Inputs = tuple[Tensor, ...]
+"""What a program is run on once: one tensor, batch included, for each input, in the order of the model's inputs."""
+Value = Any
+"""What a node of a program gives: a tensor, mostly, and otherwise whatever its operator returns."""
+
 
 @torch.no_grad()
-def correct_biases(wanted: dict[str, Tensor], quantized: GraphModule, inputs: list[Tensor]) -> dict[str, str]:
+def correct_biases(wanted: dict[str, Tensor], quantized: GraphModule, inputs: Sequence[Inputs]) -> dict[str, str]:
     """What to add to the bias of each layer of ``quantized``, base64 of float32 per channel.
 
     Args:
         wanted: the float network's mean of each channel of each layer on the same inputs, from ``run_with_means``.
         quantized: the network after calibration.
-        inputs: complete inputs (N, C, H, W); the activations that all of them lead to are held in memory.
+        inputs: what to run it on; the activations that all of them lead to are held in memory.
     """
     corrections: dict[str, str] = {}
-    values: dict[Node, list[Any]] = {}
-    last_use = {source: node for node in quantized.graph.nodes for source in node.all_input_nodes}
-    for node in quantized.graph.nodes:
+    values: dict[Node, list[Value]] = {}
+    nodes = list(quantized.graph.nodes)
+    given = dict(zip((node for node in nodes if node.op == "placeholder"), zip(*inputs, strict=True), strict=True))
+    last_use = {source: node for node in nodes for source in node.all_input_nodes}
+    for node in nodes:
         if node.op == "output":
             break
-        results = results_of(quantized, node, values, inputs)
+        results = list(given[node]) if node in given else results_of(quantized, node, values, len(inputs))
         if node.name in wanted:
             shift = (wanted[node.name] - mean_of(node, results)).float()
             corrections[node.name] = encoded(shift.numpy())
@@ -48,33 +56,40 @@ def correct_biases(wanted: dict[str, Tensor], quantized: GraphModule, inputs: li
     return corrections
 
 
-def results_of(program: GraphModule, node: Node, values: dict[Node, list[Any]], inputs: list[Tensor]) -> list[Any]:
-    """A node's result for each input."""
-    if node.op == "placeholder":
-        return list(inputs)
+def results_of(program: GraphModule, node: Node, values: dict[Node, list[Value]], count: int) -> list[Value]:
+    """A node's result for each of ``count`` inputs."""
     if node.op == "get_attr":
-        return [operator.attrgetter(str(node.target))(program)] * len(inputs)
-    return [called(node, {each: values[each][place] for each in node.all_input_nodes}) for place in range(len(inputs))]
+        return [operator.attrgetter(str(node.target))(program)] * count
+    return [result_of(node, {each: values[each][place] for each in node.all_input_nodes}) for place in range(count)]
 
 
-def called(node: Node, values: dict[Node, Any]) -> Any:
+def result_of(node: Node, values: dict[Node, Value]) -> Value:
     args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
     return node.target(*args, **kwargs)  # type: ignore[operator]  # every target is an operator or a function
 
 
+class Means(Interpreter):
+    """Runs a program ``runs`` times and takes the mean of each channel of each layer over all of them, in float64."""
+
+    def __init__(self, program: GraphModule, runs: int) -> None:
+        super().__init__(program)
+        self.runs = runs
+        self.means: dict[str, Tensor] = {}
+
+    def run_node(self, n: Node) -> Value:
+        result = super().run_node(n)
+        if is_layer(n):
+            share = mean_of(n, [result]) / self.runs
+            self.means[n.name] = self.means[n.name] + share if n.name in self.means else share
+        return result
+
+
 @torch.no_grad()
-def run_with_means(program: GraphModule, inputs: list[Tensor]) -> tuple[list[Any], dict[str, Tensor]]:
-    """What the program returns for each input, and the mean of each channel of each layer over all inputs, in float64."""
-
-    class Means(Interpreter):
-        def run_node(self, n: Node) -> Any:
-            result = super().run_node(n)
-            if is_layer(n):
-                found[n.name] = found.get(n.name, 0) + mean_of(n, [result]) / len(inputs)
-            return result
-
-    found: dict[str, Any] = {}
-    return [Means(program).run(each) for each in inputs], found
+def run_with_means(program: GraphModule, inputs: Sequence[Inputs]) -> tuple[list[list[Tensor]], dict[str, Tensor]]:
+    """The program's outputs for each of the inputs, and the mean of each channel of each layer over all of them, in float64."""
+    means = Means(program, len(inputs))
+    results = [means.run(*each) for each in inputs]
+    return [list(each) if isinstance(each, (tuple, list)) else [each] for each in results], means.means
 
 
 def mean_of(node: Node, results: list[Tensor]) -> Tensor:

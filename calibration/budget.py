@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from onenet.base.arrays import Array
 from onenet.base.metrics import sqnr_db
-from onenet.calibration.calibrate import Calibration
+from onenet.calibration.observe import Calibration
 from onenet.calibration.outputs import float_outputs
 from onenet.calibration.recipe import Recipe
 from onenet.calibration.samples import LabelledImages, Samples

@@ -8,7 +8,7 @@ histograms of the same values are equal to the last bit, in whatever order and i
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,16 @@ SMALLEST = -40
 """Exponent of the first grid: 2**-40 on each side, narrower than any scale that integer kernels can carry."""
 QUANTILES = (0.0, 0.0001, 0.01, 0.25, 0.5, 0.75, 0.99, 0.9999, 1.0)
 """Shares that a record lists."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a person is told of a histogram."""
+
+    values: int
+    """How many were counted."""
+    quantiles: dict[str, float]
+    """Share (``0.25``; 0 and 1 are the extremes) -> value, six digits; empty where nothing was counted."""
 
 
 class Histogram:
@@ -109,7 +119,7 @@ class Histogram:
         value = float(np.interp(share * below[-1], below, self.edges))
         return min(max(value, self.low), self.high)
 
-    def summary(self) -> dict[str, Any]:
-        """Number of values, extremes and quantiles, for a reader."""
+    def summary(self) -> Summary:
+        """For a reader."""
         quantiles = {f"{share:g}": float(f"{self.quantile(share):.6g}") for share in QUANTILES} if self.total else {}
-        return {"values": self.total, "quantiles": quantiles}
+        return Summary(self.total, quantiles)

@@ -1,21 +1,140 @@
-"""Run samples through a program and remember the values of the tensors that will be quantized."""
+"""Run samples through a model and remember the values of the tensors that could be quantized."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
+from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
-from onenet.base.arrays import next_prime
+from onenet.base.arrays import Array, next_prime
+from onenet.base.tiles import make_grid
+from onenet.calibration.bias import Inputs, Value, run_with_means
 from onenet.calibration.histogram import Histogram
+from onenet.calibration.inputs import UNNAMED, InputCheck, digest, sha256
+from onenet.calibration.recipe import INT8
+from onenet.calibration.samples import Sample
+from onenet.calibration.scheme import Int8Quantizer, observed_tensors, origins
 from onenet.errors import RequestError
+from onenet.lowering.graph import copied
+from onenet.model import Model
 
 HALVES = 2
 COUNTED = 1 << 16
-"""Values of a tensor that are counted for each image; its extremes are taken from all of them."""
+"""Values of a tensor that are counted for each run; its extremes are taken from all of them."""
+CORRECTION_INPUTS = 8
+"""Inputs, those with the smallest SHA-256, on which biases are corrected: their activations are held in memory together."""
+
+AnySample = Sample | Mapping[str, Array] | Array
+"""A sample, its arrays by the names of the inputs, or the array of a model of one input; without the batch."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the samples showed."""
+
+    model: Model
+    program: GraphModule
+    """The float network."""
+    statistics: Statistics
+    ids: tuple[str, ...]
+    """Of all samples, in the order in which they came."""
+    inputs: list[Inputs]
+    """A few complete inputs, on which biases are corrected."""
+
+    @functools.cached_property
+    def run(self) -> tuple[list[list[Tensor]], dict[str, Tensor]]:
+        """``expected`` and ``means``, from one run."""
+        return run_with_means(self.program, self.inputs)
+
+    @property
+    def expected(self) -> list[Tensor]:
+        """The float network's first output for each of ``inputs``, in float64."""
+        return [outputs[0].double() for outputs in self.run[0]]
+
+    @property
+    def means(self) -> dict[str, Tensor]:
+        """The float network's mean of each channel of each layer over ``inputs``."""
+        return self.run[1]
+
+
+def observe(model: Model, samples: Iterable[AnySample], progress: Callable[[int], None] | None = None) -> Calibration:
+    """Statistics of every tensor that a recipe could quantize. Arguments and errors as in ``calibrate``."""
+    program = trace(model)
+    prepared = prepare_pt2e(copied(program), Int8Quantizer(INT8))
+    nodes = {node.name: node for node in program.graph.nodes}
+    statistics = Statistics(set().union(*(origins(nodes[name]) for name in observed_tensors(prepared))))
+    observer = Observer(program, statistics)
+    ids: list[str] = []
+    kept = Smallest(CORRECTION_INPUTS)
+    for sample in checked(model, samples):
+        half = int(sha256(sample.id.encode()), 16) % HALVES
+        for piece in pieces(model, sample.inputs):
+            inputs = batched(model, piece)
+            observer.observe(inputs, half)
+            kept.offer(digest(piece), inputs)
+        ids.append(sample.id)
+        if progress:
+            progress(1)
+    if not ids:
+        raise RequestError("calibration needs at least one sample, found none; give --calibration DIR or FILE.npz")
+    return Calibration(model, program, statistics, tuple(ids), kept.values())
+
+
+def trace(model: Model) -> GraphModule:
+    """The training-level ATen graph that PT2E annotates."""
+    program = torch.export.export(model.module, model.example(), strict=False)
+    return program.module(check_guards=False)
+
+
+def checked(model: Model, samples: Iterable[AnySample]) -> Iterator[Sample]:
+    """Each sample in the model's own types, looked at. Errors as in ``InputCheck``."""
+    check = InputCheck(model)
+    for sample in samples:
+        if isinstance(sample, Sample):
+            yield replace(sample, inputs=check(sample.inputs))
+        else:
+            inputs = check(sample if isinstance(sample, Mapping) else {UNNAMED: sample})
+            yield Sample(inputs, digest(inputs), "")
+
+
+def pieces(model: Model, inputs: dict[str, Array]) -> Iterator[dict[str, Array]]:
+    """The tiles (C, h, w) of a whole image (C, H, W); the inputs themselves where the model takes them as they are."""
+    tile = model.spec.inputs[0]
+    image = inputs[tile.name]
+    if len(inputs) > 1 or image.shape == tile.shape[1:]:
+        yield inputs
+        return
+    grid = make_grid(model.image_size, (tile.shape[2], tile.shape[3]), model.tiling)
+    for place in grid:
+        yield {tile.name: grid.cut(image.transpose(1, 2, 0), *place).transpose(2, 0, 1)}
+
+
+def batched(model: Model, inputs: Mapping[str, Array]) -> Inputs:
+    """One tensor for each input, in the model's order, the sample repeated over the batch."""
+    shapes = {tensor.name: tensor.shape for tensor in model.spec.inputs}
+    return tuple(torch.from_numpy(np.array(np.broadcast_to(inputs[name], shape))) for name, shape in shapes.items())
+
+
+class Smallest:
+    """The few values with the smallest keys of a stream, whatever its order."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.held: dict[str, Inputs] = {}
+
+    def offer(self, key: str, value: Inputs) -> None:
+        self.held[key] = value
+        if len(self.held) > self.count:
+            del self.held[max(self.held)]
+
+    def values(self) -> list[Inputs]:
+        return [self.held[key] for key in sorted(self.held)]
 
 
 class Statistics:
@@ -43,16 +162,20 @@ class Observer(Interpreter):
         self.half = 0
 
     @torch.no_grad()
-    def observe(self, image: Tensor, half: int) -> None:
-        """Count the values that one input (N, C, H, W) leads to, in its half.
+    def observe(self, inputs: Inputs, half: int) -> None:
+        """Count the values that one run leads to, in its half.
+
+        Args:
+            inputs: one tensor for each input, batch included, in the order of the model's inputs.
+            half: of the samples; 0 or 1.
 
         Raises:
             RequestError: a tensor holds NaN or infinity.
         """
         self.half = half
-        self.run(image)
+        self.run(*inputs)
 
-    def run_node(self, n: Node) -> Any:
+    def run_node(self, n: Node) -> Value:
         result = super().run_node(n)
         histograms = self.statistics.halves.get(n.name)
         if histograms is not None:

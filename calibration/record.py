@@ -7,26 +7,45 @@ import hashlib
 import json
 import math
 import reprlib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onenet.base.data import read_json
 from onenet.base.files import publish, temporary_folder
+from onenet.base.images import PREPROCESSING
 from onenet.base.text import one_line
+from onenet.calibration.histogram import Summary
 from onenet.calibration.recipe import Recipe
 from onenet.errors import RequestError
 
-SCHEMA = 1
+SCHEMA = 2
 FEW = 32
 """Fewer samples than this draw a warning."""
-PLAIN = {"model": dict, "samples": int, "preprocessing": str, "biases": dict}
-"""What a record's file holds as the record itself does."""
 UNSTABLE_DB = 6.0
 """Two halves of the samples whose ranges cost each other more than this, one bit of int8, draw a warning."""
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """The model that a record belongs to."""
+
+    name: str
+    inputs: dict[str, tuple[int, ...]]
+    """Name of each input -> its shape, batch included."""
+    weights_sha256: str | None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> ModelIdentity:
+        """
+        Raises:
+            KeyError, TypeError: something is missing or of another kind.
+        """
+        inputs = {name: tuple(map(whole, row(shape))) for name, shape in table(data["inputs"]).items()}
+        return cls(text(data["name"]), inputs, None if data["weights_sha256"] is None else text(data["weights_sha256"]))
 
 
 @dataclass(frozen=True)
@@ -39,8 +58,8 @@ class Site:
     """The range that int8 covers."""
     scale: float
     zero_point: int
-    seen: dict[str, Any]
-    """Number of values that the samples led to, their extremes and quantiles."""
+    seen: Summary
+    """Of the values that the samples led to."""
     disagreement_db: float | None = None
     """What the range of one half of the samples costs the values of the other, against their own; None without two halves."""
 
@@ -49,22 +68,23 @@ class Site:
 class CalibrationRecord:
     """What a calibration saw and decided. ``id`` names it in manifests."""
 
-    id: str
-    model: dict[str, Any]
-    """Name, shape of the input and SHA-256 of the weights that it belongs to."""
+    model: ModelIdentity
     recipe: Recipe
-    samples: int
-    sample_ids: tuple[str, ...]
-    """SHA-256 of each image file, sorted."""
-    preprocessing: str
+    samples: int = 0
+    sample_ids: tuple[str, ...] = ()
+    """SHA-256 of each image file, or of each sample of an archive, sorted."""
+    preprocessing: str = PREPROCESSING
+    """What made model inputs of image files."""
     sites: dict[str, Site] = field(default_factory=dict)
     """First tensor of each scale -> the scale."""
     biases: dict[str, str] = field(default_factory=dict)
     """Layer -> base64 of what bias correction adds to its bias, float32 per output channel."""
     seed: None = None
     """Nothing in a calibration is random."""
+    id: str = ""
+    """That of the content, which ``identified`` gives."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return {"schema": SCHEMA, **asdict(self)}
 
     def bias(self, layer: str) -> NDArray[np.float32] | None:
@@ -116,38 +136,85 @@ class CalibrationRecord:
         return record
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> CalibrationRecord:
-        sites = {name: site_from(each) for name, each in data["sites"].items()}
-        plain = {key: data[key] for key in PLAIN}
-        for key, kind in PLAIN.items():
-            if not isinstance(plain[key], kind):
-                raise TypeError(f"its {key} is {reprlib.repr(plain[key])}")
-        recipe, ids = Recipe.from_dict(data["recipe"]), tuple(data["sample_ids"])
-        record = make_record(recipe=recipe, sample_ids=ids, sites=sites, **plain)
+    def from_dict(cls, data: Mapping[str, object]) -> CalibrationRecord:
+        """
+        Raises:
+            AttributeError, KeyError, OverflowError, RecursionError, RequestError, TypeError, ValueError: no record, or one
+                that was changed since it was written.
+        """
+        record = identified(
+            cls(
+                model=ModelIdentity.from_dict(table(data["model"])),
+                recipe=Recipe.from_dict(data["recipe"]),
+                samples=whole(data["samples"]),
+                sample_ids=tuple(map(text, row(data["sample_ids"]))),
+                preprocessing=text(data["preprocessing"]),
+                sites={name: site_from(table(site)) for name, site in table(data["sites"]).items()},
+                biases={layer: text(values) for layer, values in table(data["biases"]).items()},
+            )
+        )
         if record.id != data["id"]:
             raise ValueError(f"its content gives the id {record.id}, it says {data['id']}; it was changed since it was written")
         if json.loads(json.dumps(record.as_dict())) != data:
             raise ValueError("it holds what no record does; it was changed since it was written")
-        for layer, text in record.biases.items():
-            if not np.isfinite(decoded(text)).all():
+        for layer, values in record.biases.items():
+            if not np.isfinite(decoded(values)).all():
                 raise ValueError(f"a bias of {layer} is not finite")
         return record
 
 
-def make_record(**content: Any) -> CalibrationRecord:
-    """A record with the id of its content."""
-    record = CalibrationRecord(id="", **content)
-    text = json.dumps(record.as_dict(), sort_keys=True)
-    return CalibrationRecord(id=hashlib.sha256(text.encode()).hexdigest()[:16], **content)
+def identified(record: CalibrationRecord) -> CalibrationRecord:
+    """The record with the id of its content."""
+    content = json.dumps(replace(record, id="").as_dict(), sort_keys=True)
+    return replace(record, id=hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
-def site_from(data: dict[str, Any]) -> Site:
-    names = tuple(str(name) for name in data["names"])
-    low, high, scale = (float(data[key]) for key in ("low", "high", "scale"))
+def site_from(data: Mapping[str, object]) -> Site:
+    """
+    Raises:
+        KeyError, OverflowError, TypeError, ValueError: no site, or a range that no calibration gives.
+    """
+    names = tuple(map(text, row(data["names"])))
+    low, high, scale = (number(data[key]) for key in ("low", "high", "scale"))
     if not (all(map(math.isfinite, (low, high, scale))) and low <= 0 <= high and scale > 0):
         raise ValueError(f"the range of {names[0]} is {low:g} to {high:g}, its scale {scale:g}")
-    disagreement = None if data["disagreement_db"] is None else float(data["disagreement_db"])
-    return Site(names, low, high, scale, int(data["zero_point"]), dict(data["seen"]), disagreement)
+    disagreement = None if data["disagreement_db"] is None else number(data["disagreement_db"])
+    seen = table(data["seen"])
+    quantiles = {share: number(value) for share, value in table(seen["quantiles"]).items()}
+    return Site(names, low, high, scale, whole(data["zero_point"]), Summary(whole(seen["values"]), quantiles), disagreement)
+
+
+# --- JSON to types --------------------------------------------------------
+
+
+def table(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{reprlib.repr(value)} where names and values are needed")
+    return value
+
+
+def row(value: object) -> Sequence[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"{reprlib.repr(value)} where a list is needed")
+    return value
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{reprlib.repr(value)} where a text is needed")
+    return value
+
+
+def whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{reprlib.repr(value)} where a whole number is needed")
+    return value
+
+
+def number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{reprlib.repr(value)} where a number is needed")
+    return float(value)
 
 
 def encoded(values: NDArray[np.float32]) -> str:

@@ -1,50 +1,41 @@
-"""Folders and archives of images to model inputs, one at a time: ten thousand images need the memory of one.
+"""Folders and archives of samples to model inputs, one at a time: ten thousand samples need the memory of one.
 
-stream_samples(source)  what calibration reads      load_samples(source)    all of it in memory
-                                                     load_labelled(folder)   with a mask for each image
+For one model, by the names of its inputs:  stream_for(model, source)        samples_for(model, source)
+Images alone:                               stream_samples(source, h, w)     load_samples(source, h, w)
+Images with their labels:                                                    load_labelled(folder, h, w)
+
+Streams are read one by one, which is what calibration needs; the others are held in memory.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import math
 import os
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onenet.base.arrays import Array
-from onenet.base.images import (
-    EXTENSIONS,
-    Floats,
-    ImageError,
-    Pixels,
-    check_request,
-    decode,
-    find_images,
-    read_bytes,
-    reason,
-    to_input,
-)
+from onenet.base.images import Floats, Pixels, check_request, decode, read_bytes, to_input
+from onenet.calibration.archives import IMAGES, OpenedArray, opened_archive, opened_array
+from onenet.calibration.folders import ReadFile, base_name, evenly, read_folder, some_images
+from onenet.calibration.inputs import UNNAMED, InputCheck, digest, named, sha256
 from onenet.errors import RequestError
-from onenet.spec import ClassSpec
+from onenet.model import Model
+from onenet.spec import ClassSpec, TensorSpec
 from onenet.tasks import TASKS
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One model input and where it came from."""
+    """What a model is fed once, and where it came from."""
 
-    array: Floats
-    """(C, H, W) in [0, 1]."""
+    inputs: dict[str, Array]
+    """One array for each input, by its name, without the batch. An image is (C, H, W) in [0, 1]. One array under the name ""
+    is for the only input of whatever model meets it."""
     id: str
-    """SHA-256: of the image file's bytes, or of the sample's bytes as an .npz stores it."""
+    """SHA-256: of the image file's bytes, or of the sample's bytes as an .npz stores them."""
     file: str
     """Base name; ``NAME.npz[3]`` for the fourth sample of an archive."""
     place: int = 0
@@ -75,18 +66,43 @@ class Samples:
     """Samples in memory, in name order; ``ids`` and ``files`` as in ``Sample``, ``skipped`` as in ``SampleStream``."""
 
     name: str
-    arrays: Floats
-    """(N, C, H, W) in [0, 1]."""
+    inputs: dict[str, Array]
+    """One array for each input, by its name, the samples along the first axis: images are (N, C, H, W) in [0, 1]."""
     ids: tuple[str, ...]
     files: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
+    @classmethod
+    def of_images(cls, name: str, images: Array) -> Samples:
+        """Images (N, C, H, W) that are in memory already."""
+        ids = tuple(sha256(image.tobytes()) for image in images)
+        return cls(name, {UNNAMED: images}, ids, tuple(f"{name}[{place}]" for place in range(len(images))))
+
+    @property
+    def arrays(self) -> Array:
+        """What the one input is fed: (N, C, H, W) where it is an image.
+
+        Raises:
+            RequestError: there are several inputs.
+        """
+        if len(self.inputs) != 1:
+            raise RequestError(f"one array was asked for, {self.name} has {', '.join(self.inputs)}; name one of its inputs")
+        return next(iter(self.inputs.values()))
+
+    def for_model(self, model: Model) -> Samples:
+        """The same by the names and in the order of the model's inputs.
+
+        Raises:
+            RequestError: an input is missing or unknown.
+        """
+        return replace(self, inputs=named(model.spec, self.inputs))
+
     def __len__(self) -> int:
-        return len(self.arrays)
+        return len(self.ids)
 
     def __iter__(self) -> Iterator[Sample]:
-        for place, (array, digest, file) in enumerate(zip(self.arrays, self.ids, self.files, strict=True)):
-            yield Sample(array, digest, file, place)
+        for place, (sample_id, file) in enumerate(zip(self.ids, self.files, strict=True)):
+            yield Sample({name: array[place] for name, array in self.inputs.items()}, sample_id, file, place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +133,7 @@ def stream_samples(source: Path, height: int, width: int, limit: int | None = No
 
     def read(_: list[str]) -> Iterator[Sample]:
         data = read_bytes(source, str(source))
-        yield Sample(to_input(decode(data, str(source)), height, width, channels), sha256(data), source.name)
+        yield Sample({UNNAMED: to_input(decode(data, str(source)), height, width, channels)}, sha256(data), source.name)
 
     return SampleStream(source.name, 1, read)
 
@@ -157,7 +173,7 @@ def load_labelled(
     found, truth = [], []
     for file in sorted(read_folder(labels.images, limit, skipped), key=lambda file: file.place):
         truth.append(labels.read(file.path, (file.pixels.shape[0], file.pixels.shape[1]), (height, width)))
-        found.append(file.sample(to_input(file.pixels, height, width, channels)))
+        found.append(image_sample(file, to_input(file.pixels, height, width, channels)))
     return LabelledImages(collected(base_name(folder), found, skipped), np.stack(truth))
 
 
@@ -173,71 +189,9 @@ def default_evaluation() -> Path:
 
 def collected(name: str, samples: Iterable[Sample], skipped: Sequence[str]) -> Samples:
     """Samples in memory, in name order."""
-    found = sorted(samples, key=lambda sample: sample.place)
-    arrays = np.stack([sample.array for sample in found])
-    return Samples(name, arrays, tuple(s.id for s in found), tuple(s.file for s in found), tuple(sorted(skipped)))
-
-
-# --- folders --------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class ReadFile:
-    """An image file that could be read."""
-
-    path: Path
-    place: int
-    digest: str
-    pixels: Pixels
-
-    def sample(self, array: Floats) -> Sample:
-        return Sample(array, self.digest, self.path.name, self.place)
-
-
-def read_folder(folder: Path, limit: int | None, skipped: list[str]) -> Iterator[ReadFile]:
-    """Up to ``limit`` readable images, those evenly spaced by name first; a line in ``skipped`` for each unreadable one."""
-    paths = some_images(folder)
-    wanted = len(paths) if limit is None else min(limit, len(paths))
-    first, found = evenly(len(paths), wanted), 0
-    for place in (*first, *sorted(set(range(len(paths))) - set(first))):
-        if found == wanted:
-            return
-        name = paths[place].relative_to(folder).as_posix()
-        try:
-            data = read_bytes(paths[place], name)
-            pixels = decode(data, name)
-        except ImageError as error:
-            skipped.append(str(error))
-            continue
-        found += 1
-        yield ReadFile(paths[place], place, sha256(data), pixels)
-    if not found:
-        raise RequestError(f"{folder} holds {len(paths)} image file(s), none readable: {min(skipped)}")
-
-
-def some_images(folder: Path) -> list[Path]:
-    paths = find_images(folder)
-    if not paths:
-        raise RequestError(f"{folder} holds no image; names that count end in {', '.join(EXTENSIONS)}")
-    return paths
-
-
-def stream_folder(folder: Path, limit: int | None, prepare: Callable[[Pixels], Floats]) -> SampleStream:
-    def read(skipped: list[str]) -> Iterator[Sample]:
-        for file in read_folder(folder, limit, skipped):
-            yield file.sample(prepare(file.pixels))
-
-    count = len(some_images(folder))
-    return SampleStream(base_name(folder), count if limit is None else min(limit, count), read)
-
-
-def evenly(count: int, wanted: int) -> list[int]:
-    """``wanted`` different indices below ``count``: the middles of equal parts."""
-    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
-
-
-def base_name(folder: Path) -> str:
-    return Path(os.path.abspath(folder)).name
+    ordered = sorted(samples, key=lambda sample: sample.place)
+    inputs = {key: np.stack([sample.inputs[key] for sample in ordered]) for key in ordered[0].inputs}
+    return Samples(name, inputs, tuple(s.id for s in ordered), tuple(s.file for s in ordered), tuple(sorted(skipped)))
 
 
 def check_limit(limit: int | None) -> None:
@@ -245,93 +199,187 @@ def check_limit(limit: int | None) -> None:
         raise RequestError(f"cannot take {limit} images: the limit starts at 1")
 
 
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+# --- folders --------------------------------------------------------------
+
+
+def image_sample(file: ReadFile, array: Floats) -> Sample:
+    return Sample({UNNAMED: array}, file.digest, file.path.name, file.place)
+
+
+def stream_folder(folder: Path, limit: int | None, prepare: Callable[[Pixels], Floats]) -> SampleStream:
+    def read(skipped: list[str]) -> Iterator[Sample]:
+        for file in read_folder(folder, limit, skipped):
+            yield image_sample(file, prepare(file.pixels))
+
+    count = len(some_images(folder))
+    return SampleStream(base_name(folder), count if limit is None else min(limit, count), read)
 
 
 # --- archives -------------------------------------------------------------
 
+Prepare = Callable[[Array], Array]
+"""A row as an archive stores it to a model's input."""
+
 
 def stream_npz(path: Path, height: int, width: int, limit: int | None, channels: int) -> SampleStream:
+    """The images of an archive that holds nothing else that is read."""
     with opened_array(path) as array:
-        shape, dtype = array.shape, array.dtype
-    forms = accepted_forms(height, width, channels)
-    prepare: Callable[[NDArray[Any]], NDArray[Any]]
-    if len(shape) != 4 or 0 in shape:
-        raise RequestError(f"{path} holds {dtype} {shape}; expected {forms}")
-    if dtype == np.uint8 and shape[3] == 3 and channels in (1, 3):
-        check_request(height, width, channels)
-        prepare = lambda row: to_input(row, height, width, channels)  # noqa: E731
-    elif dtype.kind == "f" and shape[1:] == (channels, height, width):
-        prepare = lambda row: row  # noqa: E731
-    elif dtype.kind == "f" and channels == 3 and shape[1:] == (height, width, 3):
-        prepare = lambda row: row.transpose(2, 0, 1)  # noqa: E731
-    else:
-        raise RequestError(f"{path} holds {dtype} {shape}; expected {forms}")
-    picked = evenly(shape[0], shape[0] if limit is None else min(limit, shape[0]))
+        prepare, count = image_rows(path, array, (height, width), channels), array.shape[0]
+    picked = evenly(count, count if limit is None else min(limit, count))
 
     def read(_: list[str]) -> Iterator[Sample]:
         with opened_array(path) as array:
-            for place, row in array.rows(picked):
-                values = np.ascontiguousarray(prepare(row), dtype=np.float32)
-                if not (values.min() >= 0 and values.max() <= 1):  # also true of NaN
-                    found = f"{path} holds values from {values.min():g} to {values.max():g}"
-                    raise RequestError(f"{found}; expected floats in [0, 1], or uint8")
-                yield Sample(values, sha256(row.tobytes()), f"{path.name}[{place}]", place)
+            for place, row in zip(picked, array.rows(picked), strict=True):
+                values = prepare(row)
+                check_unit(path, values)
+                yield Sample({UNNAMED: values}, sha256(row.tobytes()), f"{path.name}[{place}]", place)
 
     return SampleStream(path.name, len(picked), read)
 
 
-class OpenedArray:
-    """An array inside an .npz, read row by row."""
-
-    def __init__(self, stream: IO[bytes], size: int) -> None:
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        self.shape, self.by_columns, self.dtype = header(stream)
-        if self.dtype.hasobject:
-            raise ValueError("it holds pickled objects")
-        if math.prod(self.shape) * self.dtype.itemsize != size - stream.tell():
-            raise ValueError(f"{self.dtype} {self.shape} does not fit into {size} bytes")
-        self.stream = stream
-
-    def rows(self, picked: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """The rows at the ascending positions ``picked``, with their positions."""
-        if self.by_columns:  # Fortran order scatters a row over the whole file
-            everything = np.frombuffer(self.stream.read(), self.dtype).reshape(self.shape, order="F")
-            yield from ((place, np.ascontiguousarray(everything[place])) for place in picked)
-            return
-        shape = self.shape[1:]
-        size, start = math.prod(shape) * self.dtype.itemsize, self.stream.tell()
-        for place in picked:
-            self.stream.seek(start + place * size)
-            yield place, np.frombuffer(self.stream.read(size), self.dtype).reshape(shape)
-
-
-@contextlib.contextmanager
-def opened_array(path: Path) -> Iterator[OpenedArray]:
-    """The one array of an archive, or the one called ``images``.
+def image_rows(path: Path, array: OpenedArray, size: tuple[int, int], channels: int) -> Prepare:
+    """How a row of an array of images becomes an input (C, H, W).
 
     Raises:
-        RequestError: no such file, damaged, pickled, or several arrays.
+        RequestError: no array of images of this size (height, width); names the forms that are.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [each.removesuffix(".npy") for each in archive.namelist()]
-            name = "images" if "images" in names else names[0] if len(names) == 1 else None
-            if name is None:
-                held = ", ".join(names[:8]) or "nothing"
-                raise RequestError(f"{path} holds {held}; expected one array, or one called 'images'")
-            entry = archive.infolist()[names.index(name)]
-            with archive.open(entry) as stream:
-                yield OpenedArray(stream, entry.file_size)
-    except RequestError:
-        raise
-    except Exception as error:  # damage shows as BadZipFile, EOFError, zlib.error, ...
-        raise RequestError(f"cannot read {path} as an .npz archive of plain arrays: {reason(error)}") from error
+    (height, width), shape, dtype = size, array.shape, array.dtype
+    if len(shape) == 4 and 0 not in shape:
+        if dtype == np.uint8 and shape[3] == 3 and channels in (1, 3):
+            check_request(height, width, channels)
+            return lambda row: to_input(row, height, width, channels)
+        if dtype.kind == "f" and shape[1:] == (channels, height, width):
+            return lambda row: np.ascontiguousarray(row, dtype=np.float32)
+        if dtype.kind == "f" and channels == 3 and shape[1:] == (height, width, 3):
+            return lambda row: np.ascontiguousarray(row.transpose(2, 0, 1), dtype=np.float32)
+    raise RequestError(f"{path} holds {dtype} {shape}; expected {accepted_forms(height, width, channels)}")
+
+
+def check_unit(path: Path, values: Array) -> None:
+    if not (values.min() >= 0 and values.max() <= 1):  # also true of NaN
+        limits = f"{path} holds values from {values.min():g} to {values.max():g}"
+        raise RequestError(f"{limits}; expected floats in [0, 1], or uint8")
 
 
 def accepted_forms(height: int, width: int, channels: int) -> str:
     forms = ["uint8 (N, H, W, 3)"] if channels in (1, 3) else []
     forms.append(f"float in [0, 1] (N, {channels}, {height}, {width})")
     return " or ".join([*forms, f"(N, {height}, {width}, 3)"] if channels == 3 else forms)
+
+
+# --- by the names of a model's inputs ---------------------------------------
+
+
+def stream_for(model: Model, source: Path, limit: int | None = None) -> SampleStream:
+    """Samples for a model, by the names of its inputs.
+
+    Args:
+        model: lowered or not. One for tiles takes whole images, of ``model.image_size``.
+        source: for a model of one image, what ``stream_samples`` reads. For any other an .npz with one array for each input,
+            by its name, the samples along the first axis: float (in [0, 1] for an image, or uint8 (N, H, W, 3) of any size),
+            integers for an integer input. A model of one input takes an array of any name.
+        limit: at most so many, evenly spaced.
+
+    Raises:
+        RequestError: the source does not fit the model; names the input. What only reading shows is raised while iterating.
+    """
+    first = model.spec.inputs[0]
+    if len(model.spec.inputs) == 1 and first.role == "image" and len(first.shape) == 4:
+        height, width = model.image_size
+        stream = stream_samples(source, height, width, limit, first.shape[1])
+        return SampleStream(stream.name, stream.count, lambda skipped: for_model(model, stream.read(skipped)))
+    check_limit(limit)
+    if source.suffix.lower() != ".npz" or os.path.isdir(source):
+        arrays = ", ".join(tensor.name for tensor in model.spec.inputs)
+        raise RequestError(f"{source} holds no samples for {model.spec.name}: give an .npz file with the arrays {arrays}")
+    return stream_named(model, source, limit)
+
+
+def samples_for(model: Model, source: Path, limit: int | None = None) -> Samples:
+    """All of ``stream_for`` in memory, in name order."""
+    stream = stream_for(model, source, limit)
+    return collected(stream.name, stream, stream.skipped)
+
+
+def for_model(model: Model, samples: Iterable[Sample]) -> Iterator[Sample]:
+    for sample in samples:
+        yield replace(sample, inputs=named(model.spec, sample.inputs))
+
+
+def stream_named(model: Model, path: Path, limit: int | None) -> SampleStream:
+    def choose(names: Sequence[str]) -> Mapping[str, str]:
+        return arrays_of(model, path, names)
+
+    with opened_archive(path, choose) as arrays:
+        count = check_counts(path, arrays)
+        prepare = {tensor.name: rows_of(tensor, path, arrays[tensor.name]) for tensor in model.spec.inputs}
+    picked = evenly(count, count if limit is None else min(limit, count))
+
+    def read(_: list[str]) -> Iterator[Sample]:
+        check = InputCheck(model)
+        with opened_archive(path, choose) as arrays:
+            rows = {name: array.rows(picked) for name, array in arrays.items()}
+            for place in picked:
+                stored = {name: next(each) for name, each in rows.items()}
+                try:
+                    inputs = check({name: prepare[name](row) for name, row in stored.items()})
+                except RequestError as error:
+                    raise RequestError(f"{path}, sample {place}: {error}") from error
+                yield Sample(inputs, digest(stored), f"{path.name}[{place}]", place)
+
+    return SampleStream(path.name, len(picked), read)
+
+
+def arrays_of(model: Model, path: Path, held: Sequence[str]) -> Mapping[str, str]:
+    """The inputs of a model, in order, and the names of their arrays among those that an archive holds.
+
+    Raises:
+        RequestError: an array is missing or for no input.
+    """
+    names = [tensor.name for tensor in model.spec.inputs]
+    if len(names) == 1 and names[0] not in held and (len(held) == 1 or IMAGES in held):
+        return {names[0]: IMAGES if IMAGES in held else held[0]}
+    for what, wrong in (
+        ("lacks", [name for name in names if name not in held]),
+        ("has, for no input,", [name for name in held if name not in names]),
+    ):
+        if wrong:
+            raise RequestError(f"{path} {what} the array {wrong[0]!r}; {model.spec.name} takes {', '.join(names)}")
+    return {name: name for name in names}
+
+
+def check_counts(path: Path, arrays: Mapping[str, OpenedArray]) -> int:
+    """How many samples there are.
+
+    Raises:
+        RequestError: none, or not as many of each input.
+    """
+    counts = {name: array.shape[0] if array.shape else 0 for name, array in arrays.items()}
+    if 0 in counts.values() or len(set(counts.values())) > 1:
+        held = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        raise RequestError(f"{path} holds {held}; as many of each are needed, the samples along the first axis")
+    return next(iter(counts.values()))
+
+
+def rows_of(tensor: TensorSpec, path: Path, array: OpenedArray) -> Prepare:
+    """How a row of an input's array becomes that input; images as ``image_rows`` reads them, in [0, 1] unless the model
+    says otherwise.
+
+    Raises:
+        RequestError: no array of images for an image.
+    """
+    if tensor.role != "image" or tensor.layout != "NCHW":
+        return lambda row: np.asarray(row, order="C")
+    _, channels, height, width = tensor.shape
+    try:
+        prepare = image_rows(path, array, (height, width), channels)
+    except RequestError as error:
+        raise RequestError(f"input {tensor.name}: {error}") from error
+
+    def within(row: Array) -> Array:
+        values = prepare(row)
+        if tensor.value_range is None:
+            check_unit(path, values)
+        return values
+
+    return within

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from onenet.calibration.calibrate import Calibration, decide, output_error
+from onenet.calibration.calibrate import decide, output_error
+from onenet.calibration.observe import Calibration
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import Recipe, Rule
 from onenet.calibration.scheme import is_layer, layers_of

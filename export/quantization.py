@@ -110,7 +110,8 @@ class Quantization:
     def calibrate(
         self, model: Model, source: SampleStream, evaluation: LabelledImages | Samples | None, progress: Progress
     ) -> tuple[QuantizedModel, SearchResult | None]:
-        from onenet.calibration.calibrate import decide, observe
+        from onenet.calibration.calibrate import decide
+        from onenet.calibration.observe import observe
         from onenet.calibration.scheme import layers_of
 
         if self.recipe.weight_limit < INT8.weight_limit:

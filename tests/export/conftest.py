@@ -113,7 +113,7 @@ def evaluation_of(name: str) -> LabelledImages | Samples:
     if name not in NETS:
         return load_labelled(default_evaluation(), height, width)
     images = three_levels(6, channels, height, width)
-    return Samples("levels", images, ("",) * len(images), ("",) * len(images))
+    return Samples.of_images("levels", images)
 
 
 def few_of(name: str, precision: str) -> LabelledImages | Samples:

@@ -16,7 +16,8 @@ import onenet
 from onenet.base.files import sha256_of
 from onenet.base.metrics import label_agreement, sqnr_db
 from onenet.base.quiet import quiet
-from onenet.calibration.calibrate import Calibration, decide, observe, quantize_weights
+from onenet.calibration.calibrate import decide, quantize_weights
+from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, Recipe, Rule, x86_safe
 from onenet.calibration.record import CalibrationRecord
@@ -88,7 +89,7 @@ def quantized(name: str) -> QuantizedModel:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> object:
     folder = tmp_path_factory.mktemp("recipes")
     pictures = three_levels(4, 3, *SIZE)
-    images = Samples("levels", pictures, ("",) * 4, ("",) * 4)
+    images = Samples.of_images("levels", pictures)
 
     @functools.cache
     def export(name: str, target: str) -> ExportedArtifact:

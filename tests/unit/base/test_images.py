@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from onenet.base.images import EXTENSIONS, FORMATS, ImageError, find_images, pixels_of, read_image, to_input
-from onenet.calibration.samples import default_calibration, default_evaluation, evenly, load_labelled, load_samples
+from onenet.calibration.folders import evenly
+from onenet.calibration.samples import default_calibration, default_evaluation, load_labelled, load_samples
 from onenet.errors import RequestError
 
 H, W = 12, 20

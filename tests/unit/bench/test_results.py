@@ -37,8 +37,8 @@ def document(**changes: Any) -> dict[str, Any]:
         "float": {**means, "classes": classes},
         "artifacts": [row(t, p, **changes.get(f"{t}_{p}", {})) for t, p in names],
     }
-    sets = {"evaluation": Samples("val", np.zeros((2, 1)), ("b", "a"), ("one.png", "two.png"))}
-    sets["calibration"] = Samples("cal", np.zeros((1, 1)), ("c",), ("three.png",))
+    sets = {"evaluation": Samples("val", {"": np.zeros((2, 1))}, ("b", "a"), ("one.png", "two.png"))}
+    sets["calibration"] = Samples("cal", {"": np.zeros((1, 1))}, ("c",), ("three.png",))
     return {"schema": 1, **{key: results.described(each) for key, each in sets.items()}, "models": [model]}
 
 

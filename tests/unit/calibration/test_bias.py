@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import onenet
 from onenet.calibration.bias import correct_biases, run_with_means
-from onenet.calibration.calibrate import Calibration, decide, observe, output_error, quantize
+from onenet.calibration.calibrate import decide, output_error, quantize
+from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, W8, Recipe, Rule
 from onenet.calibration.record import decoded
@@ -161,6 +162,6 @@ def test_layers_in_float_make_up_for_those_before_them() -> None:
 
 def test_the_inputs_are_left_alone() -> None:
     calibration = observed("shared")
-    before = [each.clone() for each in calibration.inputs]
+    before = [each.clone() for (each,) in calibration.inputs]
     decide(calibration, COARSE)
-    assert all(torch.equal(a, b) for a, b in zip(calibration.inputs, before, strict=True))
+    assert all(torch.equal(a, b) for (a,), b in zip(calibration.inputs, before, strict=True))

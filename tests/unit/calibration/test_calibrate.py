@@ -212,7 +212,7 @@ def test_other_images_are_another_calibration() -> None:
 
 
 def test_samples_bring_their_files_digests() -> None:
-    samples = Samples("photos", images(2), ("digest a", "digest b"), ("a.jpg", "b.jpg"))
+    samples = Samples("photos", {"": images(2)}, ("digest a", "digest b"), ("a.jpg", "b.jpg"))
     calls: list[int] = []
     record = onenet.calibrate(lowered("ed", None), samples, progress=calls.append).record
     assert record.sample_ids == ("digest a", "digest b")
@@ -261,7 +261,7 @@ def test_samples_that_would_spoil_every_scale(samples: Any, says: str) -> None:
 def test_double_precision_and_black_images_are_fine() -> None:
     double = onenet.calibrate(lowered("ed", None), [each.astype(np.float64) for each in images()])
     assert double.record == quantized("ed", None).record
-    named = [Sample(each.astype(np.float64), f"{place}", "") for place, each in enumerate(images(2))]
+    named = [Sample({"": each.astype(np.float64)}, f"{place}", "") for place, each in enumerate(images(2))]
     assert onenet.calibrate(lowered("ed", None), named).record.sample_ids == ("0", "1")
     black = onenet.calibrate(lowered("ed", None), [np.zeros_like(ONE)])
     assert np.isfinite(of(black.reference, images(1))).all()

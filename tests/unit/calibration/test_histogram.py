@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
@@ -29,7 +30,7 @@ from onenet.calibration.estimators import (
     mse,
     percentile,
 )
-from onenet.calibration.histogram import BINS, QUANTILES, SMALLEST, Histogram
+from onenet.calibration.histogram import BINS, QUANTILES, SMALLEST, Histogram, Summary
 from onenet.calibration.scheme import FixedRange
 
 Floats = NDArray[np.float32]
@@ -65,7 +66,7 @@ def state(histogram: Histogram) -> str:
     """Everything that it holds; as text, in which -0.0 is not 0.0."""
     used = np.flatnonzero(histogram.counts)
     counts = {int(place): int(histogram.counts[place]) for place in used}
-    return json.dumps([histogram.exponent, histogram.low, histogram.high, counts, histogram.summary()])
+    return json.dumps([histogram.exponent, histogram.low, histogram.high, counts, asdict(histogram.summary())])
 
 
 # --- counting ---------------------------------------------------------------
@@ -154,7 +155,7 @@ def test_nothing_adds_nothing() -> None:
     before = state(histogram)
     histogram.merge(Histogram())
     assert state(histogram) == before == state(merged(Histogram(), histogram))
-    assert Histogram().summary() == {"values": 0, "quantiles": {}}
+    assert Histogram().summary() == Summary(0, {})
 
 
 def test_merging_leaves_the_other_alone() -> None:
@@ -230,10 +231,10 @@ def test_a_quantile_has_its_share_below_it(numbers: list[float], share: float) -
 
 def test_a_summary_is_short_and_plain() -> None:
     summary = counted(distribution("normal", 1000)).summary()
-    assert json.loads(json.dumps(summary)) == summary
-    assert summary["values"] == 1000
-    assert [float(share) for share in summary["quantiles"]] == list(QUANTILES)
-    found = list(summary["quantiles"].values())
+    assert Summary(**json.loads(json.dumps(asdict(summary)))) == summary
+    assert summary.values == 1000
+    assert [float(share) for share in summary.quantiles] == list(QUANTILES)
+    found = list(summary.quantiles.values())
     assert found == sorted(found)
 
 

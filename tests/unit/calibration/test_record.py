@@ -19,10 +19,11 @@ from torch import nn
 import onenet
 from onenet.base.data import LONGEST_JSON
 from onenet.calibration.calibrate import quantize_weights
+from onenet.calibration.inputs import sha256
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, Recipe, Rule, x86_safe
-from onenet.calibration.record import FEW, SCHEMA, UNSTABLE_DB, CalibrationRecord, decoded, encoded, make_record
-from onenet.calibration.samples import Sample, sha256
+from onenet.calibration.record import FEW, SCHEMA, UNSTABLE_DB, CalibrationRecord, decoded, encoded, identified
+from onenet.calibration.samples import Sample
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models.build import build
@@ -116,24 +117,23 @@ def test_what_a_record_says() -> None:
     assert record.seed is None
     assert (record.samples, len(record.sample_ids)) == (40, 40)
     assert record.sample_ids == tuple(sorted(sha256(each.tobytes()) for each in IMAGES))
-    assert record.model["name"] == lowered().spec.name
-    assert record.model["input"] == [1, 3, 24, 24]
-    assert len(record.model["weights_sha256"]) == 64
+    assert record.model.name == lowered().spec.name
+    assert record.model.inputs == {"image": (1, 3, 24, 24)}
+    assert len(record.model.weights_sha256 or "") == 64
     names = [name for site in record.sites.values() for name in site.names]
     assert len(names) == len(set(names))
     for first, site in record.sites.items():
         assert first == site.names[0]
         assert site.scale == pytest.approx((site.high - site.low) / 255, rel=1e-5)
     image = next(iter(record.sites.values()))
-    assert image.seen["values"] == IMAGES.size
-    assert image.seen["quantiles"]["1"] == pytest.approx(float(IMAGES.max()), rel=1e-5)
+    assert image.seen.values == IMAGES.size
+    assert image.seen.quantiles["1"] == pytest.approx(float(IMAGES.max()), rel=1e-5)
 
 
 def test_the_id_is_that_of_the_content() -> None:
     record = quantized().record
-    fields = {key: value for key, value in vars(record).items() if key not in ("id", "seed")}
-    assert make_record(**fields).id == record.id
-    assert make_record(**{**fields, "samples": 41}).id != record.id
+    assert identified(record) == identified(replace(record, id="")) == record
+    assert identified(replace(record, samples=41)).id != record.id
 
 
 def test_biases_survive_their_text() -> None:
@@ -164,7 +164,7 @@ def in_half(half: int, count: int) -> list[str]:
 
 
 def samples(ids: list[str], images: np.ndarray) -> list[Sample]:
-    return [Sample(image, name, name) for name, image in zip(ids, images, strict=True)]
+    return [Sample({"": image}, name, name) for name, image in zip(ids, images, strict=True)]
 
 
 def test_no_warning_without_a_reason() -> None:
@@ -303,12 +303,12 @@ DEEP = b'{"a": ' * 400 + b"1" + b"}" * 400
         (b"\x89PNG\r\n\x1a\n", "is no calibration record"),
         (b"[]", "is no calibration record: it has no sites"),
         (b'"sites"', "is no calibration record: it has no sites"),
-        (b'{"schema": 1, "name": "a manifest"}', "is no calibration record: it has no sites"),
-        (b'{"schema": 2, "sites": {}}', f"is a calibration record of schema 2; this version reads {SCHEMA}"),
+        (b'{"schema": 2, "name": "a manifest"}', "is no calibration record: it has no sites"),
+        (b'{"schema": 1, "sites": {}}', f"is a calibration record of schema 1; this version reads {SCHEMA}"),
         (b'{"schema": ' + DEEP + b', "sites": {}}', "is a calibration record of schema {'a': {'a'"),
-        (b'{"schema": 1, "sites": {}}', "is damaged"),
-        (b'{"schema": 1, "sites": []}', "is damaged"),
-        (b'{"schema": 1, "sites": {"a": {"names": []}}}', "is damaged"),
+        (b'{"schema": 2, "sites": {}}', "is damaged"),
+        (b'{"schema": 2, "sites": []}', "is damaged"),
+        (b'{"schema": 2, "sites": {"a": {"names": []}}}', "is damaged"),
         (b"[" * 100_000, "nested too deeply"),
         (b" " * (LONGEST_JSON + 1), f"{LONGEST_JSON + 1} bytes"),
         (b'{"sites": ' + b"9" * 5000 + b"}", "is no calibration record"),
@@ -337,8 +337,7 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
 
 def forged(**fields: Any) -> dict[str, Any]:
     """A record of impossible content under the id that belongs to it."""
-    own = {key: value for key, value in vars(quantized().record).items() if key not in ("id", "seed")}
-    data: dict[str, Any] = json.loads(json.dumps(make_record(**{**own, **fields}).as_dict()))
+    data: dict[str, Any] = json.loads(json.dumps(identified(replace(quantized().record, **fields)).as_dict()))
     return data
 
 
@@ -391,7 +390,7 @@ def test_a_record_of_other_weights() -> None:
 
 def test_a_record_of_another_input_size() -> None:
     text = not_taken(lowered(0, (24, 16)), quantized().record)
-    assert text == "the calibration record belongs to a model with input [1, 3, 24, 24], this one has [1, 3, 24, 16]"
+    assert text == "the calibration record belongs to a model with input image [1, 3, 24, 24], this one has [1, 3, 24, 16]"
 
 
 def test_a_record_of_another_name() -> None:

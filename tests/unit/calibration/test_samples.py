@@ -18,10 +18,12 @@ from PIL import Image
 from torch import nn
 
 import onenet
-from onenet.calibration.calibrate import CORRECTION_INPUTS, Calibration, decide, observe
+from onenet.calibration.calibrate import decide
 from onenet.calibration.histogram import Histogram
+from onenet.calibration.inputs import sha256
+from onenet.calibration.observe import CORRECTION_INPUTS, Calibration, observe
 from onenet.calibration.recipe import INT8
-from onenet.calibration.samples import Sample, default_calibration, load_samples, sha256, stream_samples
+from onenet.calibration.samples import Sample, default_calibration, load_samples, stream_samples
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models.build import build
@@ -41,6 +43,10 @@ def noise(place: int, height: int = 8, width: int = 8) -> Floats:
     return np.random.default_rng(place).uniform(0, 1, (3, height, width)).astype(np.float32)
 
 
+def image(sample: Sample) -> Floats:
+    return sample.inputs[""]
+
+
 def seen(calibration: Calibration, half: int) -> Histogram:
     """What was counted of the images."""
     image = next(node.name for node in calibration.program.graph.nodes if node.op == "placeholder")
@@ -53,7 +59,7 @@ def state(calibration: Calibration) -> str:
         name: [[each.exponent, each.low, each.high, sha256(each.counts.tobytes())] for each in halves]
         for name, halves in calibration.statistics.halves.items()
     }
-    inputs = [sha256(each.numpy().tobytes()) for each in calibration.inputs]
+    inputs = [sha256(each.numpy().tobytes()) for (each,) in calibration.inputs]
     return json.dumps([sorted(statistics.items()), sorted(calibration.ids), inputs])
 
 
@@ -61,7 +67,7 @@ def state(calibration: Calibration) -> str:
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda array, _: array, lambda array, place: Sample(array, str(place), "")], ids=["array", "sample"]
+    "wrap", [lambda array, _: array, lambda array, place: Sample({"": array}, str(place), "")], ids=["array", "sample"]
 )
 def test_samples_are_let_go_one_by_one(wrap: Callable[[Floats, int], Any]) -> None:
     handed_out: list[weakref.ref[Floats]] = []
@@ -111,8 +117,8 @@ def test_the_inputs_that_are_kept_do_not_depend_on_the_order() -> None:
     arrays = [noise(place) for place in range(30)]
     smallest = sorted(arrays, key=lambda array: sha256(array.tobytes()))[:CORRECTION_INPUTS]
     kept = observe(lowered(), arrays[::-1]).inputs
-    assert [each.shape for each in kept] == [(1, 3, 8, 8)] * CORRECTION_INPUTS
-    assert all(np.array_equal(a.numpy()[0], b) for a, b in zip(kept, smallest, strict=True))
+    assert [each.shape for (each,) in kept] == [(1, 3, 8, 8)] * CORRECTION_INPUTS
+    assert all(np.array_equal(a.numpy()[0], b) for (a,), b in zip(kept, smallest, strict=True))
     twice = observe(lowered(), [*arrays[:3], *arrays[:3]])
     assert (len(twice.inputs), len(twice.ids)) == (3, 6)
 
@@ -135,7 +141,7 @@ def test_the_order_of_the_samples_shows_nowhere(tmp_path: Path) -> None:
 
 def test_a_sample_s_half_is_its_id_s() -> None:
     arrays = [noise(place) for place in range(12)]
-    named = observe(lowered(), [Sample(array, f"{place}", "") for place, array in enumerate(arrays)])
+    named = observe(lowered(), [Sample({"": array}, f"{place}", "") for place, array in enumerate(arrays)])
     for half in (0, 1):
         own = [array for place, array in enumerate(arrays) if int(sha256(f"{place}".encode()), 16) % 2 == half]
         assert seen(named, half).total == len(own) * arrays[0].size
@@ -168,8 +174,8 @@ def test_an_archive_gives_its_rows(compressed: bool, order: Any, kind: str, tmp_
         assert [each.file for each in found] == [f"a.npz[{place}]" for place in range(7)]
         assert [each.id for each in found] == [sha256(np.ascontiguousarray(row).tobytes()) for row in stored]
         for each, array in zip(found, expected, strict=True):
-            assert (each.array.dtype, each.array.flags.c_contiguous) == (np.float32, True)
-            assert np.abs(each.array - array).max() <= (1e-3 if kind == "float16" else 1e-6)
+            assert (image(each).dtype, image(each).flags.c_contiguous) == (np.float32, True)
+            assert np.abs(image(each) - array).max() <= (1e-3 if kind == "float16" else 1e-6)
     picked = list(stream_samples(path, 6, 10, limit=3))
     assert [each.place for each in picked] == [1, 3, 5]
     assert [each.id for each in picked] == [found[place].id for place in (1, 3, 5)]
@@ -181,7 +187,7 @@ def test_an_archive_is_read_row_by_row(compressed: bool, tmp_path: Path) -> None
     path = archive(tmp_path / "large.npz", rng.uniform(0, 1, (300, 3, 48, 48)).astype(np.float32), compressed=compressed)
     row = 3 * 48 * 48 * 4
     tracemalloc.start()
-    total = sum(float(sample.array.sum()) for sample in stream_samples(path, 48, 48))
+    total = sum(float(image(sample).sum()) for sample in stream_samples(path, 48, 48))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total > 0

@@ -15,7 +15,8 @@ from torch.fx import GraphModule
 
 import onenet
 from onenet.base.metrics import sqnr_db
-from onenet.calibration.calibrate import Calibration, decide, observe
+from onenet.calibration.calibrate import decide
+from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.recipe import INT8, W8, Recipe, Rule
 from onenet.calibration.scheme import layers_of
 from onenet.calibration.search import Candidate, Search, SearchResult, layer_costs, search

@@ -20,7 +20,8 @@ from onenet.lowering import lower
 from onenet.lowering.tiling import tile
 from onenet.model import Model
 from onenet.models import DEFAULT, REGISTRY
-from onenet.models.build import OUTPUTS, Output, build
+from onenet.models.build import build
+from onenet.models.output import OUTPUTS, Output
 from onenet.runtimes.artifact import manifest_of, read_sidecar, sidecar_of
 from onenet.spec import TensorSpec
 

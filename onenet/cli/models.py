@@ -8,7 +8,6 @@ import typer
 from rich.markup import escape
 from rich.padding import Padding
 
-import onenet
 from onenet import models
 from onenet.cli import console
 from onenet.errors import RequestError
@@ -39,7 +38,10 @@ def show_command(
 
 def run(name: str, lowering: bool, json: bool) -> None:
     model = build(name)
-    model = onenet.lower(model) if lowering else model
+    if lowering:
+        from onenet.lowering import lower
+
+        model = lower(model)
     if json:
         targets = {name: [rule.as_dict() for rule in rules] for name, rules in target_rules(model).items()} if lowering else {}
         rules = {**model.lowering.as_dict(), "targets": targets} if model.lowering else None
@@ -53,6 +55,7 @@ def run(name: str, lowering: bool, json: bool) -> None:
             out.print(
                 f"{kind:7}{tensor.name}  {tensor.role}  {'x'.join(map(str, tensor.shape))} {tensor.layout} {tensor.dtype}"
             )
+    out.print(f"task    {model.spec.task}")
     out.print(f"classes {', '.join(c.name for c in model.spec.classes) or '-'}")
     if "config" in source:
         out.print("config  " + ", ".join(f"{k} {v}" for k, v in source["config"].items()))
@@ -64,7 +67,9 @@ def build(name: str) -> Model:
     """The shipped network, or where none is shipped, the published shape with random weights."""
     entry = models.REGISTRY.get(name)
     try:
-        return onenet.build(name, random_weights=entry is not None and entry.weights is None)
+        from onenet.models.build import build as build_model
+
+        return build_model(name, random_weights=entry is not None and entry.weights is None)
     except ImportError as error:
         raise RequestError('showing a model needs PyTorch: pip install "onenet-export[export]"') from error
 

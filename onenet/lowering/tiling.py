@@ -23,7 +23,7 @@ from onenet.base.text import first_line
 from onenet.base.tiles import Tiling, check_tile, make_grid, run_tiled
 from onenet.errors import CheckError, RequestError
 from onenet.model import Model
-from onenet.models.build import WithOutput
+from onenet.models.output import WithOutput
 
 TOLERANCE = 1e-9
 """Difference allowed in float64, relative to the range of the values. Rounding gives 1e-15 to 1e-12."""

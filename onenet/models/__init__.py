@@ -1,11 +1,15 @@
-"""The model registry. Listing it loads no torch; building a model does."""
+"""The model registry. Listing it loads no torch; building a model does.
+
+``cards`` holds one file for each published system; a file is found by being there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from onenet.base.folder import Folder
 from onenet.errors import RequestError
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -13,14 +17,18 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Entry:
-    """One named model: the system that builds it and the options that make it this one."""
+    """One named model: what builds it and the options that make it this one."""
 
     name: str
     summary: str
-    system: str
-    """Module of this package that builds it."""
-    options: dict[str, Any]
-    paper: str = "arXiv 2411.09838"
+    builder: str
+    """Import name of the module that builds it: a ``System``, see ``onenet.models.system``."""
+    options: Mapping[str, object]
+    """What the builder's ``configure`` is given."""
+    paper: str = ""
+    """Where it was published."""
+    order: int = 100
+    """Place in the list."""
 
     @property
     def weights(self) -> Path | None:
@@ -29,20 +37,23 @@ class Entry:
         return path if path.exists() else None
 
 
-REGISTRY: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (
-        Entry(
-            "onenet-ed4",
-            "1D encoder and 1D decoder, 4 levels: smallest and fastest",
-            "onenet",
-            dict(variant="ed", layers=4),
-        ),
-        Entry("onenet-e4", "1D encoder, 2D decoder, 4 levels: more accurate", "onenet", dict(variant="e", layers=4)),
-        Entry("onenet-ed5", "1D encoder and 1D decoder, 5 levels", "onenet", dict(variant="ed", layers=5)),
-        Entry("onenet-e5", "1D encoder, 2D decoder, 5 levels", "onenet", dict(variant="e", layers=5)),
-    )
-}
+CARDS = Folder[Entry]("onenet.models.cards", "MODELS")
+
+
+class Registry(Mapping[str, Entry]):
+    """Name -> entry, over all files of ``cards``."""
+
+    def __getitem__(self, name: str) -> Entry:
+        return CARDS.cards()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CARDS.cards())
+
+    def __len__(self) -> int:
+        return len(CARDS.cards())
+
+
+REGISTRY = Registry()
 DEFAULT = "onenet-ed4"
 
 

@@ -12,6 +12,7 @@ Shapes in comments: ``(N, C, H, W)`` images, ``(N, 1, H*W*C)`` pixel-major seque
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from onenet.errors import RequestError
+from onenet.models.system import System
 
 MEAN, STD = 0.45, 0.225
 OFFICIAL_NAMES: dict[str, Literal["e", "ed"]] = {"ONENET": "e", "SEGONE": "ed"}
@@ -318,30 +320,38 @@ class OneNet(nn.Module):
         return self.decoder(self.encoder(image))  # type: ignore[no-any-return]  # torch types Module.__call__ as Any
 
 
-def configure(
-    named: dict[str, Any], published: dict[str, Any] | None, state: dict[str, Tensor] | None, asked: dict[str, Any]
-) -> OneNetConfig:
-    """The configuration that a registry entry, an official YAML section, a checkpoint and the user's options agree on.
+class OneNetSystem(System[OneNetConfig]):
+    """Builds every OneNet of the registry."""
 
-    A checkpoint fills in what nobody states; what is stated and differs from it is left to fail on the first key.
-    """
-    if published is not None:
-        config = OneNetConfig.from_official(published)
-    elif state is not None:
-        config = replace(OneNetConfig.from_state(state), **named)
-    else:
-        config = OneNetConfig(**named)
-    changes = {key: asked[key] for key in ("width", "classes", "kernel") if asked.get(key) is not None}
-    if asked.get("spatial") is False:
-        if "kernel" in changes:
-            raise RequestError("a kernel and no spatial convolution were both asked for; give one of them")
-        changes["kernel"] = None
-    return replace(config, **changes)
+    def configure(
+        self,
+        named: Mapping[str, object],
+        published: Mapping[str, object] | None,
+        state: Mapping[str, Tensor] | None,
+        asked: Mapping[str, object],
+    ) -> OneNetConfig:
+        """A checkpoint fills in what nobody states; what is stated and differs from it is left to fail on the first key."""
+        options: dict[str, Any] = dict(named)
+        if published is not None:
+            config = OneNetConfig.from_official(dict(published))
+        elif state is not None:
+            config = replace(OneNetConfig.from_state(dict(state)), **options)
+        else:
+            config = OneNetConfig(**options)
+        changes: dict[str, Any] = {key: asked[key] for key in ("width", "classes", "kernel") if asked.get(key) is not None}
+        if asked.get("spatial") is False:
+            if "kernel" in changes:
+                raise RequestError("a kernel and no spatial convolution were both asked for; give one of them")
+            changes["kernel"] = None
+        return replace(config, **changes)
+
+    def create(self, config: OneNetConfig) -> OneNet:
+        """The network, untrained."""
+        return OneNet(config)
+
+    def name_of(self, config: OneNetConfig) -> str:
+        """``onenet-ed4``: variant and levels."""
+        return f"onenet-{config.variant}{config.layers}"
 
 
-def create(config: OneNetConfig) -> OneNet:
-    return OneNet(config)
-
-
-def name_of(config: OneNetConfig) -> str:
-    return f"onenet-{config.variant}{config.layers}"
+SYSTEM = OneNetSystem()

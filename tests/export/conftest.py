@@ -27,8 +27,9 @@ from onenet.calibration.samples import (
 from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.models import REGISTRY
-from onenet.models.build import Output, build
+from onenet.models.build import build
 from onenet.models.onenet import OneNet
+from onenet.models.output import Output
 from onenet.spec import ModelSpec, TensorSpec, numbered_classes
 from tests.conftest import awkward_onenet, smooth_images
 

@@ -17,7 +17,8 @@ from onenet.base.host import has_vnni
 from onenet.base.metrics import label_agreement, sqnr_db
 from onenet.base.quiet import quiet
 from onenet.errors import RequestError
-from onenet.models.build import Output, build
+from onenet.models.build import build
+from onenet.models.output import Output
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, sidecar_of
 from onenet.runtimes.backends import litert

@@ -55,14 +55,18 @@ class Denoiser(nn.Module):
 STEP = TensorSpec("step", "scalar", (1,))
 
 
-def denoiser(shape=(1, 3, 8, 8), name="denoiser"):
+def denoiser(shape=(1, 3, 8, 8), name="denoiser", task="other"):
     image = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW")
     clean = TensorSpec("clean", "scores", shape, "NCHW")
-    return Denoiser(), ModelSpec(name, "denoiser", (image, STEP), (clean,))
+    return Denoiser(), ModelSpec(name, task, (image, STEP), (clean,))
 
 
 def wrong_spec():
     return denoiser(shape=(1, 1, 8, 8))
+
+
+def no_task():
+    return denoiser(task="segmentaton")
 
 
 def escapes():
@@ -147,6 +151,7 @@ def test_weights_for_a_foreign_module(file: Path, tmp_path: Path) -> None:
         ("leaves", "factory leaves() failed: SystemExit: 3"),
         ("needs", "factory needs() failed: TypeError"),
         ("wrong_spec", "its ModelSpec says"),
+        ("no_task", "task 'segmentaton' is not known; supported: segmentation, "),
         ("escapes", "'../denoiser' cannot be a file's"),
         ("Denoiser", "does not run on (1, 3, 256, 256)"),
     ],

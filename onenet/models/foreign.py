@@ -1,0 +1,148 @@
+"""Anyone's own network: from a module, a factory or ``path/to/file.py:factory`` to a ``Model`` with its signature."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from onenet.base.text import first_line
+from onenet.errors import RequestError
+from onenet.model import Model
+from onenet.models.checkpoint import load_into, read_state, state_sha256
+from onenet.spec import ClassSpec, ModelSpec, TensorSpec, numbered_classes
+from onenet.tasks import TASKS, recognize
+
+
+def is_file_reference(model: str) -> bool:
+    return ".py:" in model or model.endswith(".py")
+
+
+def load_factory(reference: str) -> Callable[[], object]:
+    """The callable behind ``path/to/file.py:factory``. Runs that file's code, as importing it would.
+
+    Raises:
+        RequestError: no such file or name, or the file fails to import.
+    """
+    file, _, name = reference.rpartition(":")
+    if not file or not name.isidentifier():
+        raise RequestError(f"model {reference!r} names no factory; write path/to/file.py:factory")
+    path = Path(file)
+    if not path.is_file():
+        raise RequestError(f"model file {file} does not exist")
+    spec = importlib.util.spec_from_file_location(f"onenet_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise RequestError(f"model file {file} is no Python file; write path/to/file.py:factory")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever the user's file raises
+        raise RequestError(f"model file {file} fails to import: {type(error).__name__}: {first_line(error)}") from error
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        public = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == spec.name]
+        raise RequestError(f"{file} has no callable {name!r}; found: {', '.join(public) or 'none'}")
+    return factory  # type: ignore[no-any-return]  # a user's callable
+
+
+def build_foreign(model: str | nn.Module | Callable[[], object], weights: Path | str | None, size: tuple[int, int]) -> Model:
+    module, spec, name = make_foreign(load_factory(model) if isinstance(model, str) else model)
+    if weights:
+        load_into(module, read_state(Path(weights)), f"weights {Path(weights).name}")
+    module.eval()
+    if spec is not None:
+        check_signature(module, spec)
+        return Model(dataclasses.replace(spec, source={**spec.source, **provenance(module)}), module)
+    source = {"model": name, "weights": Path(weights).name if weights else "from the factory"}
+    return finish(module, name, size, channels_in(module, size), source, None)
+
+
+def make_foreign(factory: nn.Module | Callable[[], object]) -> tuple[nn.Module, ModelSpec | None, str]:
+    """The module, its signature if the factory brings one, and a name that a file can have."""
+    if isinstance(factory, nn.Module):
+        return factory, None, type(factory).__name__
+    name = getattr(factory, "__name__", "")
+    name = name if name.isidentifier() else "model"  # a lambda, or an object that can be called
+    try:
+        made = factory()
+    except (Exception, SystemExit) as error:  # whatever the user's factory raises
+        raise RequestError(f"factory {name}() failed: {type(error).__name__}: {first_line(error)}") from error
+    module, spec = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(module, nn.Module) or not isinstance(spec, (ModelSpec, type(None))):
+        found = ", ".join(type(each).__name__ for each in made) if isinstance(made, tuple) else type(made).__name__
+        raise RequestError(f"factory {name}() returned {found}; an nn.Module, or one and a ModelSpec, is needed")
+    return module, spec, name
+
+
+def check_signature(module: nn.Module, spec: ModelSpec) -> None:
+    """Run a module once on zeros and compare with the signature that came with it.
+
+    Raises:
+        RequestError: it does not run on these inputs, gives other outputs, has a task of none, or a name that cannot be a
+            file's.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", spec.name):
+        raise RequestError(f"model name {spec.name!r} cannot be a file's: use letters, digits, '.', '_' and '-'")
+    TASKS.get(spec.task, "task")
+    found = [(tuple(r.shape), str(r.dtype).removeprefix("torch.")) for r in run_once(module, spec.name, spec.inputs)]
+    expected = [(t.shape, t.dtype) for t in spec.outputs]
+    if found != expected:
+        raise RequestError(f"{spec.name} returns {found}, its ModelSpec says {expected}; make them agree")
+
+
+def run_once(module: nn.Module, name: str, inputs: tuple[TensorSpec, ...]) -> list[Tensor]:
+    """All outputs on zeros.
+
+    Raises:
+        RequestError: the module does not run on these shapes, or returns anything but tensors.
+    """
+    try:
+        with torch.no_grad():
+            result = module(*(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in inputs))
+    except Exception as error:  # a user's network may raise anything for a size it cannot take
+        shapes = " and ".join(str(t.shape) for t in inputs)
+        raise RequestError(f"{name} does not run on {shapes}: {first_line(error)}; try another --input-size") from error
+    results = list(result) if isinstance(result, (tuple, list)) else [result]
+    if not results or not all(isinstance(r, Tensor) for r in results):
+        raise RequestError(f"{name} returns {type(result).__name__}; a tensor, or a list or tuple of tensors, is needed")
+    return results
+
+
+def channels_in(module: nn.Module, size: tuple[int, int]) -> int:
+    """3 where the module runs on it, else the input channels of its first convolution."""
+    image = TensorSpec("image", "image", (1, 3, *size), "NCHW")
+    with contextlib.suppress(RequestError):
+        run_once(module, "", (image,))
+        return 3
+    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
+
+
+def provenance(module: nn.Module) -> dict[str, object]:
+    return {"weights_sha256": state_sha256(module), "parameters": sum(p.numel() for p in module.parameters())}
+
+
+def finish(
+    module: nn.Module,
+    name: str,
+    size: tuple[int, int],
+    channels: int,
+    source: Mapping[str, object],
+    classes: tuple[ClassSpec, ...] | None,
+) -> Model:
+    """A one-image model with its signature read off one run on zeros."""
+    module = module.eval()
+    image = TensorSpec("image", "image", (1, channels, *size), "NCHW", value_range=(0.0, 1.0))
+    results = run_once(module, name, (image,))
+    task, outputs = recognize([(tuple(r.shape), str(r.dtype).removeprefix("torch.")) for r in results])
+    if classes is None:
+        classes = numbered_classes(task.class_count(outputs[0]))
+    return Model(ModelSpec(name, task.name, (image,), outputs, classes, source={**source, **provenance(module)}), module)

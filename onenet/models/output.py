@@ -1,0 +1,47 @@
+"""What a network returns: the logits that it computes, or what ``--output`` makes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from onenet.errors import RequestError
+from onenet.model import Model
+from onenet.tasks import TASKS, task_of
+
+Output = Literal["logits", "probabilities", "labels"]
+OUTPUTS: tuple[Output, ...] = ("logits", "probabilities", "labels")
+
+
+class WithOutput(nn.Module):
+    """Class logits turned into probabilities, or labels (int32), over the channel axis."""
+
+    def __init__(self, module: nn.Module, output: Output) -> None:
+        super().__init__()
+        self.module = module
+        self.output = output
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        logits: Tensor = self.module(*inputs)
+        if self.output == "probabilities":
+            return logits.softmax(1)
+        return logits.argmax(1).to(torch.int32)
+
+
+def with_output(model: Model, output: Output) -> Model:
+    """The same network with its logits turned into another role.
+
+    Raises:
+        RequestError: it gives anything but one output of logits, or its task has no such role.
+    """
+    task = task_of(model.spec.task)
+    logits = model.spec.outputs[0]
+    if len(model.spec.outputs) != 1 or logits.role != "logits" or output not in task.output_roles:
+        gives = ", ".join(f"{t.role} {t.shape}" for t in model.spec.outputs)
+        able = " or ".join(each.title for each in TASKS.cards().values() if output in each.output_roles)
+        raise RequestError(f"output {output!r} needs class logits alone, as {able} has; {model.spec.name} gives {gives}")
+    spec = dataclasses.replace(model.spec, outputs=(task.with_role(logits, output),))
+    return Model(spec, WithOutput(model.module, output).eval())

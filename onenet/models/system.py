@@ -1,0 +1,66 @@
+"""The contract of a published system: how a registry entry becomes a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Generic, Protocol, TypeVar
+
+from torch import Tensor, nn
+
+
+class Config(Protocol):
+    """What fixes the shape of a system's network. Equal configurations give networks of one shape."""
+
+    @property
+    def channels_in(self) -> int:
+        """Channels of the image."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """Classes of the output."""
+        ...
+
+    @property
+    def divisor(self) -> int:
+        """Height and width of images are multiples of this."""
+        ...
+
+    def as_dict(self) -> dict[str, object]:
+        """The configuration as manifests hold it."""
+        ...
+
+
+C = TypeVar("C", bound=Config)
+
+
+class System(Generic[C]):
+    """What a builder module (``Entry.builder``) holds as ``SYSTEM``."""
+
+    def configure(
+        self,
+        named: Mapping[str, object],
+        published: Mapping[str, object] | None,
+        state: Mapping[str, Tensor] | None,
+        asked: Mapping[str, object],
+    ) -> C:
+        """The configuration that all sides agree on.
+
+        Args:
+            named: a registry entry's options.
+            published: the ``model:`` section of an official YAML configuration, which then takes the place of ``named``.
+            state: a checkpoint, whose shapes fill in what nobody states.
+            asked: the user's options; those that are None were not given.
+
+        Raises:
+            RequestError: options that are unknown, or contradict each other.
+        """
+        raise NotImplementedError
+
+    def create(self, config: C) -> nn.Module:
+        """The network, untrained."""
+        raise NotImplementedError
+
+    def name_of(self, config: C) -> str:
+        """What a network is called that an official configuration describes."""
+        raise NotImplementedError

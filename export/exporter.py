@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onenet.base.quiet import quiet
+from onenet.errors import ToolError
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -56,8 +57,11 @@ def exporter_of(target: str) -> Exporter:
     """A target's exporter; the libraries' chatter is held back while its module is loaded.
 
     Raises:
-        ImportError: what the module needs is not installed.
+        ToolError: what the module needs is not installed.
     """
-    with quiet():
-        exporter: Exporter = importlib.import_module(f"onenet.exporters.{target}").EXPORTER
+    try:
+        with quiet():
+            exporter: Exporter = importlib.import_module(f"onenet.exporters.{target}").EXPORTER
+    except ImportError as error:
+        raise ToolError(f'exporting {target} needs {error.name}: pip install "onenet-export[export]"') from error
     return exporter

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ import torch
 from numpy.typing import NDArray
 
 from onenet import __version__
+from onenet.base.files import sha256_of, size_of
 from onenet.base.images import PREPROCESSING
+from onenet.calibration.quantized import QuantizedModel
 from onenet.exporters.job import Job, as_list
+from onenet.exporters.judgement import Judgement
 from onenet.runtimes import golden
 from onenet.spec import TensorSpec
 
 SCHEMA = 1
+UNVERIFIED = "not verified (--no-verify)"
 
 
 def make_manifest(
@@ -95,3 +100,17 @@ def tool_version(package: str) -> str:
 
 def to_json(manifest: dict[str, Any]) -> str:
     return json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+
+
+def describe(
+    manifest: dict[str, Any], path: Path, judgement: Judgement | None, quantized: QuantizedModel | None
+) -> dict[str, Any]:
+    """The manifest beside an artifact: the embedded one, and what can only be known of the finished file."""
+    record = quantized.record if quantized else None
+    return {
+        **manifest,
+        "artifact": {"file": path.name, "bytes": size_of(path), "sha256": sha256_of(path)},
+        "checks": [dataclasses.asdict(c) for c in judgement.verification.checks] if judgement else UNVERIFIED,
+        "quality": judgement.quality.as_dict() if judgement and judgement.quality else None,
+        "calibration_record": record.as_dict() if record and record.samples else None,
+    }

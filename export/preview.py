@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onenet.calibration.outputs import float_outputs
 from onenet.calibration.samples import LabelledImages, Samples
-from onenet.exporters.pipeline import artifact_outputs
+from onenet.exporters.judgement import artifact_outputs
 from onenet.exporters.results import ExportedArtifact
 from onenet.model import Model
 from onenet.tasks import PictureRows, task_of

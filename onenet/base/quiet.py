@@ -1,34 +1,67 @@
-"""Converters print progress, harmless warnings and C++ log lines; a user should see ours only."""
+"""Converters print progress, harmless warnings and C++ log lines; a user should see ours only.
+
+What they printed before they failed is kept with the error: it often says more than the error does.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import IO
+
+LINES = 3
+"""Last lines that are kept with an error."""
+LONGEST = 4096
+"""Bytes of output that are looked at for them."""
+PRINTED = "_printed_before"
+"""Attribute of an error that holds them."""
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Python's and the process's own stdout and stderr."""
+    """Silence Python's and the process's own stdout and stderr. ``last_lines`` of an error says what was printed."""
     sys.stdout.flush()
     sys.stderr.flush()
     disabled = logging.root.manager.disable
     saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as held, warnings.catch_warnings():
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(tempfile.TemporaryFile())
+        # Python's streams and the process's share one file, so that lines keep their order.
+        text = stack.enter_context(open(held.fileno(), "w", buffering=1, encoding="utf-8", errors="replace", closefd=False))
+        stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
         os.dup2(held.fileno(), 1)
         os.dup2(held.fileno(), 2)
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
                 yield
+        except Exception as error:
+            text.flush()
+            keep_lines(error, held)
+            raise
         finally:
             logging.disable(disabled)
-            for copy, original in zip(saved, (1, 2), strict=True):
+            for copy, original in zip(saved, (1, 2)):
                 os.dup2(copy, original)
                 os.close(copy)
+
+
+def keep_lines(error: Exception, held: IO[bytes]) -> None:
+    """Keep the last lines with the error, unless a ``quiet`` nearer to it has done so."""
+    if last_lines(error):
+        return
+    held.seek(max(0, held.seek(0, os.SEEK_END) - LONGEST))
+    lines = [line.strip() for line in held.read().decode("utf-8", "replace").splitlines()]
+    with contextlib.suppress(AttributeError, TypeError):  # a class of error that takes no attributes
+        setattr(error, PRINTED, tuple(line for line in lines if line)[-LINES:])
+
+
+def last_lines(error: BaseException) -> tuple[str, ...]:
+    """What was printed last inside the ``quiet`` that an error left; empty where it was nothing."""
+    return tuple(getattr(error, PRINTED, ()))

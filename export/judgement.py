@@ -1,0 +1,119 @@
+"""Is a fresh artifact right, and how good is it: its checks, and its outputs beside the float model's on images."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onenet.base.quiet import quiet
+from onenet.calibration.outputs import float_outputs, outputs_of
+from onenet.calibration.samples import LabelledImages, Samples
+from onenet.errors import CheckError
+from onenet.exporters.job import Job
+from onenet.exporters.layers import first_bad_layer
+from onenet.runtimes import parity
+from onenet.runtimes.artifact import open_artifact
+from onenet.runtimes.quality import Quality, check_agreement, quality
+from onenet.tasks import task_of
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the checks of an artifact found."""
+
+    verification: parity.Verification
+    quality: Quality | None
+    """On images; None without any, or where the artifact cannot run here."""
+
+
+def judge(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> Judgement:
+    """Check an artifact, then measure it on the evaluation images.
+
+    Raises:
+        CheckError: a check failed; says which, and of values the first layer that differs.
+    """
+    with quiet():
+        verification = parity.verify_here(path)
+    refuse_failed(job, path, verification)
+    with quiet():
+        measured, agreement = measure(job, path, evaluation)
+    if agreement:
+        verification = dataclasses.replace(verification, checks=(*verification.checks, agreement))
+        refuse_failed(job, path, verification)
+    return Judgement(verification, measured)
+
+
+def refuse_failed(job: Job, path: Path, verification: parity.Verification) -> None:
+    """
+    Raises:
+        CheckError: a check failed; says which, and of values the first layer that differs.
+    """
+    if verification.passed:
+        return
+    failed = next(check for check in verification.checks if check.passed is False)
+    layer = first_bad_layer(job, path) if failed.name.startswith("values") else ""
+    where = f" {layer}" if layer else ""
+    raise CheckError(
+        f"{job.file_name} failed its check of {failed.name}: {failed.detail}.{where} Nothing was written; "
+        "--no-verify writes it all the same"
+    )
+
+
+def artifact_outputs(path: Path, images: NDArray[np.float32], *, exact_int8: bool = False) -> NDArray[Any] | None:
+    """An artifact's first output on images, in tiles where it takes tiles; None where this machine cannot run it."""
+    artifact = open_artifact(path, exact_int8=exact_int8)
+    if not artifact.session.runs_here:
+        return None
+    first, output = artifact.inputs[0], artifact.outputs[0]
+
+    def run(batch: NDArray[np.float32]) -> NDArray[Any]:
+        return artifact.run({first.name: batch})[output.name]
+
+    return outputs_of(run, images, first.canonical().shape, artifact.tiling)
+
+
+def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> tuple[Quality | None, parity.Check | None]:
+    """Quality on images, and whether labels there are those of what the artifact was made from, where its task asks."""
+    if evaluation is None or len(job.model.spec.inputs) != 1:
+        return None, None
+    labelled = evaluation if isinstance(evaluation, LabelledImages) else None
+    images = labelled.samples.arrays if labelled else evaluation.arrays  # type: ignore[union-attr]  # it is Samples then
+    found = artifact_outputs(path, images)
+    if found is None:
+        return None, None
+    spec = job.model.spec
+    task, output, floats = task_of(spec.task), spec.outputs[0], float_outputs(job.model, images)
+    truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
+    result = quality(task, output.role, floats, found, truth, len(spec.classes))
+    return result, judge_labels(job, path, images, floats, found)
+
+
+def judge_labels(
+    job: Job, path: Path, images: NDArray[np.float32], floats: NDArray[Any], found: NDArray[Any]
+) -> parity.Check | None:
+    """``check_agreement`` with what the artifact was made from: the int8 program's outputs, or the float model's."""
+    spec = job.model.spec
+    task, output = task_of(spec.task), spec.outputs[0]
+    if not task.checks_labels:
+        return None
+    reference, scale = floats, None
+    if job.quantized is not None:
+        reference = float_outputs(job.model, images, job.quantized.reference)
+        scale = job.quantized.outputs[0]
+    artifact = open_artifact(path)
+    tolerance, step = parity.tolerance_of(artifact.manifest), scale and scale[0]
+    check = check_agreement(task, output, tolerance, reference, found, step)
+    if check is None or check.passed is not False or not artifact.session.may_saturate:
+        return check
+    exact = artifact_outputs(path, images, exact_int8=True)
+    again = exact is not None and check_agreement(task, output, tolerance, reference, exact, step)
+    return (
+        dataclasses.replace(check, passed=None, detail=f"{check.detail}; {parity.SATURATES}")
+        if again and again.passed
+        else check
+    )

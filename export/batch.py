@@ -128,12 +128,13 @@ def lower_quietly(model: Model, progress: Progress) -> Model:
 
 
 def load_evaluation(options: ExportOptions, model: Model) -> LabelledImages | Samples | None:
-    """The evaluation images; masks only where they belong to the model's classes.
+    """The evaluation images, with labels where the folder holds them in the form of the model's task.
 
     Raises:
         RequestError: images were given for a model that takes none; they cannot be read.
     """
     from onenet.calibration.samples import default_evaluation, load_labelled, load_samples
+    from onenet.tasks import task_of
 
     first, folder = model.spec.inputs[0], options.evaluation
     if len(model.spec.inputs) != 1 or first.role != "image" or first.shape[1] not in (1, 3):
@@ -142,8 +143,10 @@ def load_evaluation(options: ExportOptions, model: Model) -> LabelledImages | Sa
         return None
     channels, (height, width) = first.shape[1], model.image_size
     if folder is not None:
-        if (folder / "labels").is_dir():
-            return load_labelled(folder, height, width, channels=channels)
+        task = task_of(model.spec.task)
+        if folder.is_dir() and task.is_labelled(folder):
+            classes = model.spec.classes
+            return load_labelled(folder, height, width, channels=channels, task=task.name, classes=classes)
         return load_samples(folder, height, width, channels=channels)
     if model.spec.source.get("weights") == "shipped":
         return load_labelled(default_evaluation(), height, width)

@@ -24,7 +24,7 @@ from bench.memory import DOCS, context
 from onenet.base.metrics import confusion, label_agreement, mean_iou, sqnr_db
 from onenet.base.quiet import quiet
 from onenet.calibration.bias import correct_biases
-from onenet.calibration.calibrate import decide, quantize
+from onenet.calibration.decide import decide, quantize
 from onenet.calibration.estimators import ESTIMATORS
 from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.outputs import float_outputs

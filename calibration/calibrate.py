@@ -1,4 +1,4 @@
-"""One calibration for every target: torchao's PT2E flow with onenet's scheme.
+"""One calibration for every target.
 
     samples --observe--> statistics --estimator--> ranges --> record --quantize--> int8 program
 
@@ -7,26 +7,16 @@ The record holds every decision, so that a second export from it needs no images
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 
-from torch.fx import GraphModule
-from torchao.quantization.pt2e import allow_exported_model_train_eval
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-from onenet.calibration.bias import correct_biases, shift_biases
-from onenet.calibration.estimators import ESTIMATORS, Range, int8_error
-from onenet.calibration.histogram import Histogram
-from onenet.calibration.observe import AnySample, Calibration, observe, trace
+from onenet.calibration.budget import drop_budget, sqnr_budget
+from onenet.calibration.decide import check_model, decide, quantize
+from onenet.calibration.observe import AnySample, observe
 from onenet.calibration.quantized import QuantizedModel
-from onenet.calibration.recipe import INT8, W8, Recipe
-from onenet.calibration.record import CalibrationRecord, ModelIdentity, Site, identified
-from onenet.calibration.scheme import FixedRange, Int8Quantizer, observe_weights, origins, scales_of
+from onenet.calibration.recipe import INT8, Recipe
+from onenet.calibration.record import CalibrationRecord
+from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import RequestError
-from onenet.lowering.graph import copied
-from onenet.lowering.operators import DEQUANTIZE
-from onenet.lowering.proof import outputs
 from onenet.model import Model
 
 
@@ -36,6 +26,9 @@ def calibrate(
     progress: Callable[[int], None] | None = None,
     *,
     recipe: Recipe = INT8,
+    min_sqnr: float | None = None,
+    max_drop: float | None = None,
+    evaluation: Samples | LabelledImages | None = None,
 ) -> QuantizedModel:
     """Run the samples through the deploy form and fix every scale; or take the scales from a record.
 
@@ -45,123 +38,32 @@ def calibrate(
             of one input the arrays alone serve, images (C, H, W), float in [0, 1]. Each is looked at once and let go, so a
             generator of any length serves. A model for tiles takes whole images, of ``model.image_size``, and is calibrated
             on the tiles that they will be cut into. Or what an earlier calibration of the same model recorded.
-        progress: called with 1 after each sample.
+        progress: called with 1 after each sample, and with 1 for each layer that a budget's search looked at.
         recipe: what is quantized and how. A record brings its own.
+        min_sqnr: a budget, in dB: the fewest layers stay in float with which the output reaches this SQNR.
+        max_drop: a budget, in points: the fewest layers stay in float with which the task's main figure (mIoU for
+            segmentation) falls by no more than this. Needs labels.
+        evaluation: what a budget is measured on.
 
     Raises:
         RequestError: no samples; a sample with an input missing, unknown or of another shape, type or range than the
-            model's, which is named; a record of another model.
+            model's, which is named; a record of another model, or with a budget; two budgets, or nothing to measure one on.
+        CheckError: the budget cannot be met; names the best that was found.
     """
+    if min_sqnr is not None and max_drop is not None:
+        raise RequestError("min_sqnr and max_drop exclude each other; give one budget")
+    has_budget = min_sqnr is not None or max_drop is not None
+    if has_budget and evaluation is None:
+        raise RequestError("a budget is measured on images; give evaluation=, as load_samples or load_labelled return it")
     if isinstance(samples, CalibrationRecord):
+        if has_budget:
+            raise RequestError("a calibration record fixes every scale already; a budget needs the samples")
         check_model(samples, model)
         return quantize(model, samples)
-    return decide(observe(model, samples, progress), recipe)
-
-
-def decide(calibration: Calibration, recipe: Recipe) -> QuantizedModel:
-    """Choose every scale as a recipe says. The samples are not needed again, so many recipes can be tried."""
-    prepared = prepare_pt2e(copied(calibration.program), Int8Quantizer(recipe))
-    record = identified(
-        CalibrationRecord(
-            model=identity(calibration.model),
-            recipe=recipe,
-            samples=len(calibration.ids),
-            sample_ids=tuple(sorted(calibration.ids)),
-            sites={name: make_site(*scale, calibration, recipe) for name, scale in scales_of(prepared).items()},
-        )
-    )
-    uncorrected = quantize(calibration.model, record)
-    if not recipe.bias_correction:
-        return uncorrected
-    biases = correct_biases(calibration.means, uncorrected.reference, calibration.inputs)
-    corrected = quantize(calibration.model, identified(replace(record, biases=biases)))
-    return min(uncorrected, corrected, key=lambda each: output_error(calibration, each))
-
-
-def output_error(calibration: Calibration, quantized: QuantizedModel) -> float:
-    """Squared difference of the first output from the float network's, summed over the calibration's few inputs."""
-    own = (outputs(quantized.reference, each)[0].double() for each in calibration.inputs)
-    return sum(float((a - b).square().sum()) for a, b in zip(calibration.expected, own, strict=True))
-
-
-def quantize_weights(model: Model) -> QuantizedModel:
-    """int8 weights, float activations: needs no images."""
-    return quantize(model, identified(CalibrationRecord(identity(model), W8)))
-
-
-def quantize(model: Model, record: CalibrationRecord) -> QuantizedModel:
-    """The quantized program that a record describes; deterministic."""
-    program = trace(model)
-    shift_biases(program, record)
-    prepared = prepare_pt2e(program, Int8Quantizer(record.recipe))
-    for name, (observer, _) in scales_of(prepared).items():
-        if name not in record.sites:
-            raise RequestError(f"the calibration record has no range for {name}; calibrate this model anew")
-        observer.set(record.sites[name].low, record.sites[name].high)
-    observe_weights(prepared)
-    open_form = convert_pt2e(copied(prepared), fold_quantize=False)
-    reference = convert_pt2e(prepared, fold_quantize=True)
-    for module in (open_form, reference):
-        allow_exported_model_train_eval(module)
-    return QuantizedModel(model, reference, open_form, record, output_scales(reference))
-
-
-# --- statistics to decisions ------------------------------------------------
-
-
-def make_site(observer: FixedRange, names: tuple[str, ...], calibration: Calibration, recipe: Recipe) -> Site:
-    """One scale from the values of all tensors that share it."""
-    nodes = {node.name: node for node in calibration.program.graph.nodes}
-    sources = sorted(set().union(*(origins(nodes[name]) for name in names)))
-    estimate = ESTIMATORS[recipe.estimator]
-    whole, *halves = (calibration.statistics.of(sources, part) for part in ((0, 1), (0,), (1,)))
-    low, high = estimate(whole)
-    observer.set(low, high)
-    scale, zero_point = (each.item() for each in observer.calculate_qparams())
-    return Site(names, low, high, scale, int(zero_point), whole.summary(), disagreement(estimate, *halves))
-
-
-def disagreement(estimate: Callable[[Histogram], Range], a: Histogram, b: Histogram) -> float | None:
-    """Decibels that one half's values lose under the range that the other half gives; None where a half is empty."""
-    if not (a.total and b.total):
-        return None
-    losses = []
-    for half, range_of_the_other in ((a, estimate(b)), (b, estimate(a))):
-        own, foreign = int8_error(half, estimate(half)), int8_error(half, range_of_the_other)
-        losses.append(10 * math.log10(foreign / own) if own > 0 < foreign else 0.0)
-    return max(0.0, *losses)
-
-
-def identity(model: Model) -> ModelIdentity:
-    """What a record must agree with to be used for a model."""
-    shapes = {tensor.name: tensor.shape for tensor in model.spec.inputs}
-    return ModelIdentity(model.spec.name, shapes, model.spec.source.get("weights_sha256"))
-
-
-def check_model(record: CalibrationRecord, model: Model) -> None:
-    """Refuse a record of another model.
-
-    Raises:
-        RequestError: names what differs.
-    """
-    for what, held, own in differences(record.model, identity(model)):
-        raise RequestError(f"the calibration record belongs to a model with {what} {held}, this one has {own}")
-
-
-def differences(held: ModelIdentity, own: ModelIdentity) -> Iterator[tuple[str, str, str]]:
-    """What two models differ in, and both values as text."""
-    if held.name != own.name:
-        yield "name", held.name, own.name
-    if held.inputs.keys() != own.inputs.keys():
-        yield "inputs", ", ".join(held.inputs), ", ".join(own.inputs)
-    for name in (name for name in own.inputs if own.inputs[name] != held.inputs.get(name)):
-        yield f"input {name}", str(list(held.inputs[name])), str(list(own.inputs[name]))
-    if held.weights_sha256 != own.weights_sha256:
-        yield "weights_sha256", str(held.weights_sha256)[:24], str(own.weights_sha256)[:24]
-
-
-def output_scales(reference: GraphModule) -> tuple[tuple[float, int] | None, ...]:
-    """Scale and zero point of the dequantize operator behind each output."""
-    (results,) = next(node for node in reference.graph.nodes if node.op == "output").args
-    results = results if isinstance(results, (tuple, list)) else [results]
-    return tuple((float(each.args[1]), int(each.args[2])) if each.target is DEQUANTIZE else None for each in results)
+    budget = None
+    if min_sqnr is not None:
+        budget = sqnr_budget(model, evaluation, min_sqnr)
+    elif max_drop is not None:
+        budget = drop_budget(model, evaluation, max_drop)
+    calibration = observe(model, samples, progress)
+    return decide(calibration, recipe) if budget is None else budget.keep(calibration, recipe, progress).quantized

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from onenet.calibration.calibrate import decide, output_error
+from onenet.calibration.decide import decide, output_error
 from onenet.calibration.observe import Calibration
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import Recipe, Rule

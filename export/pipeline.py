@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onenet.base.files import publish, temporary_folder
 from onenet.base.quiet import last_lines
 from onenet.base.text import first_line, one_line
-from onenet.calibration.calibrate import quantize_weights
+from onenet.calibration.decide import quantize_weights
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import OneNetError, RequestError, ToolError

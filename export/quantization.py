@@ -63,7 +63,7 @@ class Quantization:
             RequestError: the model takes no images; there are none, or the first is no sample for it; a record of another
                 model.
         """
-        from onenet.calibration.calibrate import check_model
+        from onenet.calibration.decide import check_model
         from onenet.calibration.samples import default_calibration, stream_samples
 
         if self.record is not None:
@@ -110,7 +110,7 @@ class Quantization:
     def calibrate(
         self, model: Model, source: SampleStream, evaluation: LabelledImages | Samples | None, progress: Progress
     ) -> tuple[QuantizedModel, SearchResult | None]:
-        from onenet.calibration.calibrate import decide
+        from onenet.calibration.decide import decide
         from onenet.calibration.observe import observe
         from onenet.calibration.scheme import layers_of
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from onenet.base.data import is_whole
 from onenet.base.quiet import quiet
-from onenet.calibration.calibrate import calibrate, quantize_weights
+from onenet.calibration.calibrate import calibrate
+from onenet.calibration.decide import quantize_weights
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.record import CalibrationRecord
 from onenet.errors import CheckError, RequestError

@@ -16,7 +16,7 @@ import onenet
 from onenet.base.files import sha256_of
 from onenet.base.metrics import label_agreement, sqnr_db
 from onenet.base.quiet import quiet
-from onenet.calibration.calibrate import decide, quantize_weights
+from onenet.calibration.decide import decide, quantize_weights
 from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, Recipe, Rule, x86_safe

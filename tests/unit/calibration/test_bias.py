@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import onenet
 from onenet.calibration.bias import correct_biases, run_with_means
-from onenet.calibration.calibrate import decide, output_error, quantize
+from onenet.calibration.decide import decide, output_error, quantize
 from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, W8, Recipe, Rule

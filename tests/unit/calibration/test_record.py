@@ -18,7 +18,7 @@ from torch import nn
 
 import onenet
 from onenet.base.data import LONGEST_JSON
-from onenet.calibration.calibrate import quantize_weights
+from onenet.calibration.decide import quantize_weights
 from onenet.calibration.inputs import sha256
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, Recipe, Rule, x86_safe

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 import onenet
-from onenet.calibration.calibrate import decide
+from onenet.calibration.decide import decide
 from onenet.calibration.histogram import Histogram
 from onenet.calibration.inputs import sha256
 from onenet.calibration.observe import CORRECTION_INPUTS, Calibration, observe

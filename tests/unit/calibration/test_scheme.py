@@ -17,7 +17,7 @@ from torch.fx import Node
 
 import onenet
 from onenet.base.metrics import sqnr_db
-from onenet.calibration.calibrate import decide
+from onenet.calibration.decide import decide
 from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, W8, Recipe, Rule, x86_safe

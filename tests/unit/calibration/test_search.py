@@ -15,7 +15,7 @@ from torch.fx import GraphModule
 
 import onenet
 from onenet.base.metrics import sqnr_db
-from onenet.calibration.calibrate import decide
+from onenet.calibration.decide import decide
 from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.recipe import INT8, W8, Recipe, Rule
 from onenet.calibration.scheme import layers_of

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
-from torch.nn import functional as F
+from torch.fx import GraphModule, Node
 
 import onenet
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
-from onenet.errors import CheckError
-from onenet.lowering import arrange, lower_module
+from onenet.errors import RequestError
+from onenet.lowering import arrange, driver, lower_module
 from onenet.lowering.driver import common_order, target_order
 from onenet.lowering.graph import Graph
 from onenet.lowering.operators import QUANTIZE
 from onenet.lowering.rules import pixel_order
 from onenet.targets import TARGETS
-from tests.conftest import awkward_onenet, shake
-from tests.unit.lowering.test_lowering import operators
+from tests.conftest import awkward_onenet
+from tests.unit.lowering.graphs import ONENETS, PIXEL_OPERATORS, operators
 
-CASES = [("ed", None), ("e", None), ("ed", 9), ("e", 3)]
-PIXEL_OPERATORS = {"pixel_shuffle", "pixel_unshuffle"}
+MOST_STEPS = 2
+"""int8 steps that an output value may differ by: a sum whose channels stand elsewhere in a vector may round to the next step
+on the way, and later layers carry that on. 1 was seen, on 40 images of each network below."""
+SHARE = 0.01
+"""Share of the output values that may differ at all: 0.0017 was seen at most, 0.79 and more where the order is wrong."""
 
 
 @pytest.mark.parametrize("target", TARGETS.cards())
-@pytest.mark.parametrize(("variant", "kernel"), CASES)
+@pytest.mark.parametrize(("variant", "kernel"), ONENETS)
 @pytest.mark.parametrize("shape", [(1, 3, 16, 24), (2, 1, 16, 8)])
 def test_exact_in_float64(variant: str, kernel: int | None, shape: tuple[int, ...], target: str) -> None:
     model = awkward_onenet(variant, kernel=kernel, channels_in=shape[1])
@@ -38,7 +38,7 @@ def test_exact_in_float64(variant: str, kernel: int | None, shape: tuple[int, ..
 
 
 @pytest.mark.parametrize("target", ["tflite", "onnx"])
-@pytest.mark.parametrize(("variant", "kernel"), CASES)
+@pytest.mark.parametrize(("variant", "kernel"), ONENETS)
 def test_no_tensor_has_more_than_four_axes(variant: str, kernel: int | None, target: str) -> None:
     image = torch.zeros(1, 3, 32, 32)
     module = arrange(lower_module(awkward_onenet(variant, kernel=kernel), (image,)).module, (image,), target).module
@@ -49,62 +49,18 @@ def test_no_tensor_has_more_than_four_axes(variant: str, kernel: int | None, tar
 def test_core_ml_keeps_its_pixel_operators() -> None:
     image = torch.zeros(1, 3, 32, 32)
     lowered = lower_module(awkward_onenet("ed", kernel=9), (image,)).module
-    found = operators(arrange(lowered, (image,), "coreml").module)
-    assert found == operators(lowered)
-    assert set(found) >= PIXEL_OPERATORS
+    count = operators(arrange(lowered, (image,), "coreml").module)
+    assert count == operators(lowered)
+    assert set(count) >= PIXEL_OPERATORS
 
 
-def arranged(module: nn.Module, shape: tuple[int, ...], target: str = "tflite") -> tuple[Counter[str], GraphModule]:
-    """The operators of the target's form; its outputs are compared with the plain module's."""
-    image = torch.rand(shape)
-    found = arrange(lower_module(module, (image,)).module, (image,), target).module
-    with torch.no_grad():
-        torch.testing.assert_close(found(image), module.eval()(image), rtol=1e-5, atol=1e-5)
-    return operators(found), found
+def test_a_target_without_a_card_is_refused() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    with pytest.raises(RequestError, match="target 'paper' is not known; supported: "):
+        arrange(lower_module(nn.Identity(), (image,)).module, (image,), "paper")
 
 
-class Head(nn.Module):
-    """A super-resolution head of somebody else's: conv -> ReLU -> BatchNorm -> depth to space."""
-
-    def __init__(self, factor: int, *, read_twice: bool = False) -> None:
-        super().__init__()
-        self.conv, self.bn = nn.Conv2d(3, 3 * factor * factor, 3, padding=1), nn.BatchNorm2d(3 * factor * factor)
-        self.factor, self.read_twice = factor, read_twice
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.bn(F.relu(self.conv(x)))
-        up = F.pixel_shuffle(y, self.factor)
-        return up + y.mean() if self.read_twice else up
-
-
-@pytest.mark.parametrize("factor", [2, 3])
-def test_a_shuffle_behind_a_convolution_is_one_move_of_rows(factor: int) -> None:
-    found, _ = arranged(shake(Head(factor)), (2, 3, 6, 10))
-    assert found["permute"] == 3  # one of rows; those to NHWC and back meet the converter's own
-    assert found["conv2d"] == 2  # the convolution, and the affine behind the ReLU
-
-
-def test_channels_that_somebody_else_reads_keep_their_order() -> None:
-    found, _ = arranged(shake(Head(2, read_twice=True)), (1, 3, 6, 10))
-    assert found["permute"] == 4
-
-
-@pytest.mark.parametrize("factor", [2, 3])
-def test_shuffle_and_unshuffle_of_an_image_without_a_convolution(factor: int) -> None:
-    down, _ = arranged(nn.Sequential(nn.PixelUnshuffle(factor), nn.ReLU()), (2, 3, 4 * factor, 5 * factor))
-    up, _ = arranged(nn.Sequential(nn.PixelShuffle(factor), nn.ReLU()), (2, 3 * factor * factor, 4, 5))
-    for found in (down, up):
-        assert not PIXEL_OPERATORS & set(found)
-
-
-def test_a_wrong_order_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixel_order, "reordered", lambda *arguments: arguments[1])  # the node as it is
-    image = torch.rand(1, 3, 8, 8)
-    with pytest.raises(CheckError, match=r"the form for onnx is not exact .*: its results differ by 1\.\de\+00"):
-        arrange(lower_module(Head(2), (image,)).module, (image,), "onnx")
-
-
-@pytest.fixture(scope="module", params=CASES, ids=str)
+@pytest.fixture(scope="module", params=ONENETS, ids=str)
 def calibrated(request: pytest.FixtureRequest) -> QuantizedModel:
     variant, kernel = request.param
     with quiet():
@@ -117,17 +73,40 @@ def scales(module: nn.Module) -> set[tuple[object, ...]]:
     return {tuple(node.args[1:]) for node in module.graph.nodes if node.target is QUANTIZE}
 
 
+@torch.no_grad()
+def steps_off(calibrated: QuantizedModel, module: nn.Module, form: nn.Module, seed: int = 0) -> Tensor:
+    """How many int8 steps each value of the one output differs by, on a random image."""
+    image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(seed))
+    (quantization,) = calibrated.outputs
+    assert quantization is not None
+    expected, value = (each[0] if isinstance(each, (tuple, list)) else each for each in (module(image), form(image)))
+    return (expected - value).abs() / quantization[0]
+
+
+def is_same(steps: Tensor) -> bool:
+    differ = float((steps > 0.01).double().mean())  # what is left below is the rounding of the scale
+    return float(steps.max()) <= MOST_STEPS + 0.01 and differ <= SHARE
+
+
 @pytest.mark.parametrize("target", ["tflite", "onnx"])
 def test_a_calibrated_program_keeps_its_scales_and_its_results(calibrated: QuantizedModel, target: str) -> None:
-    image = torch.rand(1, 3, 32, 48)
     for module in (calibrated.reference, calibrated.open_form):
         form = arrange(module, calibrated.model.example(), target).module
         assert not PIXEL_OPERATORS & set(operators(form))
         assert scales(form) <= scales(module)
-        with torch.no_grad():
-            expected, found = module(image), form(image)
-        for a, b in zip(expected, found, strict=True):
-            assert torch.equal(a, b)
+        assert all(is_same(steps_off(calibrated, module, form, seed)) for seed in range(3))
+
+
+def test_a_wrong_order_of_a_calibrated_program_shows(calibrated: QuantizedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unordered(_: Graph, node: Node, __: Tensor) -> Node:
+        return node
+
+    monkeypatch.setattr(pixel_order, "reordered", unordered)
+    monkeypatch.setattr(driver, "INT8_FORM_TOLERANCE", float("inf"))  # which would have stopped it
+    form = arrange(calibrated.reference, calibrated.model.example(), "tflite").module
+    steps = steps_off(calibrated, calibrated.reference, form)
+    assert not is_same(steps)
+    assert float((steps > 0.01).double().mean()) > 0.5
 
 
 def test_the_calibrated_program_itself_is_left_alone(calibrated: QuantizedModel) -> None:

@@ -59,6 +59,7 @@ MOVES = (
     "pixel_shuffle",
     "pixel_unshuffle",
 )
+"""Operators that only bring values to other places: the names of lowering's ``PICKS``, which is out of reach without torch."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from onenet.lowering.operators import (
     Operator,
     aten,
 )
+from onenet.runtimes.layers import MOVES as MOVES_OF_PROFILE
 
 VALUES = torch.rand(2, 4, 8, 1, generator=torch.Generator().manual_seed(0))
 ARGUMENTS: dict[Operator, tuple[object, ...]] = {
@@ -78,3 +79,8 @@ def test_the_permutations_undo_each_other() -> None:
 @pytest.mark.parametrize("target", WITH_NAMED_PADDING, ids=str)
 def test_a_named_padding_has_the_same_convolution_with_numbers(target: Operator) -> None:
     assert str(WITH_NAMED_PADDING[target]).partition(".")[2].startswith(str(target).split(".")[1])
+
+
+def test_the_layer_profile_knows_the_same_moves() -> None:
+    """It holds names, because it runs where there is no torch."""
+    assert set(MOVES_OF_PROFILE) == {str(target).removeprefix("aten.").partition(".")[0] for target in PICKS}

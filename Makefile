@@ -4,18 +4,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: export test test-unit toolchains native lint types wheel clean
+.PHONY: export test test-tiny test-unit house toolchains native docs lint types wheel clean
 
 export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
 
 # Two workers with two threads each would spend their time waiting for one another. In order of their names, the tests of devices, few
 # and long, come first.
-test: $(STAMP)  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
+test: $(STAMP)  ## all tests; names the slowest 20
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+
+test-tiny: $(STAMP)  ## the main job in a few seconds
+	$(BIN)/python -m pytest -q tests/test_tiny.py
 
 test-unit: $(STAMP)  ## the tests that need no converter
 	$(BIN)/python -m pytest tests/unit
+
+house: $(STAMP)  ## the rules of this code: imports, sizes, types, docs
+	$(BIN)/python -m tests.house.measures
+	$(BIN)/python -m pytest -q tests/house
+
+docs: $(STAMP)  ## the reference of commands, rules and cards, from the code
+	$(BIN)/python -m docs.reference
 
 # Stop everything else first. The first run installs and converts for an hour; `python -m bench.toolchains --help` does parts.
 toolchains: $(STAMP)  ## our artifacts beside other toolchains', into docs/benchmarks
@@ -36,7 +46,8 @@ types: $(STAMP)
 	ln -s $(CURDIR)/export build/types/onenet/exporters
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p onenet
 
-wheel: $(STAMP)
+wheel: $(STAMP)  ## the package, alone in dist
+	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist > /dev/null
 
 # pip's time stamp is the stamp file: a second `make` finds it newer than pyproject.toml and installs nothing.

@@ -46,7 +46,8 @@ def measure(modules: Iterable[Module]) -> Measures:
     lengths = [length for module in modules for length in function_lengths(module).values()]
     parameters = [count for module in modules for count in parameter_counts(module).values()]
     code = sum(code_lines(module) for module in modules)
-    public = [documented for module in modules for documented in public_docstrings(module).values()]
+    inherited = documented_methods(modules)
+    public = [documented for module in modules for documented in public_docstrings(module, inherited).values()]
     return Measures(
         files=len(modules),
         code_lines=code,
@@ -132,33 +133,66 @@ def type_ignores(module: Module) -> int:
     return sum(token.type == tokenize.COMMENT and bool(re.match(r"#\s*type:\s*ignore", token.string)) for token in comments)
 
 
-def public_docstrings(module: Module) -> dict[str, bool]:
+Methods = dict[str, tuple[tuple[str, ...], set[str]]]
+"""Class -> names of its bases, and its methods that have a docstring."""
+
+
+def documented_methods(modules: Iterable[Module]) -> Methods:
+    """The classes of the product. Two of one name are held as one."""
+    classes: Methods = {}
+    for module in modules:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef):
+                bases, methods = classes.get(node.name, ((), set()))
+                methods |= {each.name for each in node.body if isinstance(each, Function) and ast.get_docstring(each)}
+                classes[node.name] = ((*bases, *(last_name(base) for base in node.bases)), methods)
+    return classes
+
+
+def public_docstrings(module: Module, inherited: Methods | None = None) -> dict[str, bool]:
     """Public module, class, function or method -> whether it has a docstring.
 
-    A method that overrides one of a documented base class in the same product still counts: its own docstring may be one line.
-    Properties' setters, overloads and ``__main__`` are left out.
+    A method that overrides a documented one of the product has that one's docstring, as ``help`` shows it. Overloads and
+    ``__main__`` are left out.
     """
     if module.path.name == "__main__.py":
         return {}
     state = {module.name: bool(ast.get_docstring(module.tree)) or not module.tree.body}
-    for name, node in public(module.tree, module.name):
-        state[name] = bool(ast.get_docstring(node))
+    for name, node, owner in public(module.tree, module.name):
+        bases = [last_name(base) for base in owner.bases] if owner else []
+        state[name] = bool(ast.get_docstring(node)) or any(documents(inherited or {}, base, node.name) for base in bases)
     return state
 
 
-def public(node: ast.Module | ast.ClassDef, prefix: str) -> Iterator[tuple[str, Definition]]:
-    """The public classes and functions of a module, and the public methods of its classes."""
+def documents(classes: Methods, name: str, method: str) -> bool:
+    """Whether a class or one of its bases has a docstring for a method."""
+    bases, methods = classes.get(name, ((), set()))
+    return method in methods or any(documents(classes, base, method) for base in bases if base != name)
+
+
+def public(
+    node: ast.Module | ast.ClassDef, prefix: str, owner: ast.ClassDef | None = None
+) -> Iterator[tuple[str, Definition, ast.ClassDef | None]]:
+    """The public classes and functions of a module, and the public methods of its classes with their class."""
     for child in node.body:
-        if not isinstance(child, Definition) or child.name.startswith("_") or "overload" in decorators(child):
+        if (
+            not isinstance(child, Definition)
+            or child.name.startswith("_")
+            or "overload" in map(last_name, child.decorator_list)
+        ):
             continue
-        yield f"{prefix}.{child.name}", child
+        yield f"{prefix}.{child.name}", child, owner
         if isinstance(child, ast.ClassDef):
-            yield from public(child, f"{prefix}.{child.name}")
+            yield from public(child, f"{prefix}.{child.name}", child)
 
 
-def decorators(node: Definition) -> set[str]:
-    """The last names of a definition's decorators."""
-    return {name.attr if isinstance(name, ast.Attribute) else getattr(name, "id", "") for name in node.decorator_list}
+def last_name(node: ast.expr) -> str:
+    """``c`` of a.b.c, a.b.c(...) and a.b.c[...]."""
+    if isinstance(node, ast.Call):
+        return last_name(node.func)
+    if isinstance(node, ast.Subscript):
+        return last_name(node.value)
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def main() -> None:

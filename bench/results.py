@@ -210,7 +210,7 @@ def readme_text(document: dict[str, Any]) -> str:
     more = "[docs/benchmarks/accuracy.md](docs/benchmarks/accuracy.md)"
     set_text = f"{evaluation['images']} images (set `{evaluation['digest'][:12]}`)"
     others = f"none of them among the {calibration['images']} calibration images"
-    lines += ["", f"{set_text}, {others}; all figures, the images' ids and what is missing: {more}."]
+    lines += ["", f"{set_text}, {others}.", f"All figures, the images' ids and what is missing: {more}."]
     return "\n".join(lines) + "\n"
 
 

@@ -18,10 +18,10 @@ import typer
 
 import onenet
 from onenet.cli.app import app
-from onenet.lowering.driver import common_order, known_rules
+from onenet.lowering.driver import RULES, common_order
 from onenet.models import REGISTRY
 from onenet.runtimes import RUNTIMES
-from onenet.runtimes.devices import KINDS
+from onenet.runtimes.devices import visible_kinds
 from onenet.targets import TARGETS
 from onenet.tasks import TASKS
 
@@ -120,7 +120,7 @@ def metavar(param: Parameter) -> str:
 
 def rules_page() -> str:
     """Every lowering rule with its place in the order and its docstring."""
-    rules = known_rules()
+    rules = RULES.cards()
     common = [rule.name for rule in common_order()]
     parts = ["# Lowering rules\n", HEAD]
     parts.append(
@@ -182,11 +182,7 @@ def runtimes_table() -> str:
 
 
 def devices_table() -> str:
-    rows = [
-        (f"`{card.name}{card.address}`", card.title, yes(card.on_this_machine))
-        for card in KINDS.cards().values()
-        if card.visible
-    ]
+    rows = [(f"`{card.usage}`", card.title, yes(card.on_this_machine)) for card in visible_kinds()]
     return table(("`--device`", "what it is", "on this machine"), rows)
 
 

@@ -1,4 +1,4 @@
-"""The installed package with the toys added: ``python -m tests.house.toybox bench --help`` is ``onenet bench --help`` with them.
+"""The installed package with the toys added: ``python -m tests.house.toybox doctor`` is ``onenet doctor`` with them.
 
 Every folder of the product that is a table gets one more place to look for files. Nothing of the product is changed.
 """

@@ -30,7 +30,11 @@ class Toybox(Device):
             "warmup_runs": latency.warm_up(run, job.plan),
             "samples_ms": latency.sample(run, job.plan),
         }
-        verdict = {"passed": all(c.passed is not False for c in checks), "where": "device", "checks": [asdict(c) for c in checks]}
+        verdict = {
+            "passed": all(c.passed is not False for c in checks),
+            "where": "device",
+            "checks": [asdict(c) for c in checks],
+        }
         runtime = {"name": artifact.session.runtime.name, "version": artifact.session.runtime.version}
         return content.content(
             job.artifact, {"name": self.name, "kind": self.kind}, runtime, verdict, job.plan, [content.row(1, [once])]

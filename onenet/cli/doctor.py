@@ -10,10 +10,17 @@ import typer
 
 from onenet.cli import console
 from onenet.errors import RequestError
-from onenet.runtimes import RUNTIMES
-from onenet.targets import TARGETS
 
 EXAMPLE = "onenet doctor --device ssh:pi@raspberrypi"
+NEEDS = {
+    "export tflite": ("torch", "torchao", "litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
+    "export onnx": ("torch", "torchao", "onnx", "onnxscript", "onnxruntime"),
+    "export coreml": ("torch", "torchao", "coremltools"),
+    "run .tflite": ("ai-edge-litert",),
+    "run .onnx": ("onnxruntime",),
+    "run .mlpackage": ("coremltools", "torch"),
+    "draw previews": ("matplotlib",),
+}
 
 
 def command(
@@ -45,7 +52,7 @@ def run() -> bool:
     """Print the table; True if every converter that is installed has the version that was tested."""
     table = console.plain_table("", "what", "found")
     healthy = True
-    for what, packages in needs().items():
+    for what, packages in NEEDS.items():
         found = {name: installed(name) for name in packages}
         missing = [name for name, has in found.items() if has is None]
         converts = what.startswith("export")  # converters are pinned, runtimes are not
@@ -63,19 +70,6 @@ def run() -> bool:
         markup=False,
     )
     return healthy
-
-
-def needs() -> dict[str, tuple[str, ...]]:
-    """What can be done here -> the distributions that it needs, from the cards of targets and runtimes."""
-    runs: dict[str, tuple[str, ...]] = {}
-    for runtime in RUNTIMES.cards().values():
-        for suffix in runtime.suffixes if runtime.packages else ():
-            runs.setdefault(suffix, runtime.packages)  # the first is the one that opens them unless another is named
-    lines = {}
-    for name, target in TARGETS.cards().items():
-        checks = runs.get(target.suffix, ())  # an export ends with a run
-        lines[f"export {name}"] = tuple(dict.fromkeys((*target.packages, *checks)))
-    return {**lines, **{f"run {suffix}": packages for suffix, packages in runs.items()}, "draw previews": ("matplotlib",)}
 
 
 def installed(package: str) -> str | None:

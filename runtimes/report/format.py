@@ -8,6 +8,7 @@ from typing import Any
 from onenet.base.text import one_line
 
 UNKNOWN = "–"
+TARGETS = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
 
 
 def figure(value: float | None) -> str:

@@ -22,10 +22,9 @@ from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report import charts, summary
 from onenet.runtimes.report.charts import Curve, Point
 from onenet.runtimes.report.extras import Extras, LayerProfile, Picture, embed
-from onenet.runtimes.report.format import FILTERS
+from onenet.runtimes.report.format import FILTERS, TARGETS
 from onenet.runtimes.report.summary import EQUAL_DB, QUALITIES
 from onenet.runtimes.session import RuntimeInfo
-from onenet.targets import TARGETS
 
 LARGEST = 1_990_000
 """Bytes of a page; pictures are made smaller until it is met."""
@@ -114,19 +113,10 @@ def context(report: Report) -> dict[str, Any]:
         "devices": summary.devices(documents),
         "states": states_of(documents.measurements[:MOST_DETAILS], named),
         "notes": notes,
-        "style": Markup((Path(__file__).parent / "page.css").read_text() + target_colours()),
-        "target_names": {name: card.title for name, card in TARGETS.cards().items()},
+        "style": Markup((Path(__file__).parent / "page.css").read_text()),
+        "target_names": TARGETS,
         "signs": summary.SIGNS,
     }
-
-
-def target_colours() -> str:
-    """A class for the marks of each target, with its colours on a light and on a dark page."""
-    rules = []
-    for name, card in TARGETS.cards().items():
-        light, dark = card.page_colours
-        rules.append(f".c-{name} {{ color: {light}; color: light-dark({light}, {dark}); }}\n")  # older browsers: the first
-    return "".join(rules)
 
 
 def measured(documents: Documents) -> str:

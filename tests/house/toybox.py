@@ -15,7 +15,7 @@ FOLDERS = {
     "onenet.runtimes.backends": "backends",
     "onenet.runtimes.devices": "devices",
     "onenet.tasks": "tasks",
-    "onenet.models": "models",
+    "onenet.models.cards": "models",
     "onenet.lowering.rules": "rules",
 }
 """Package -> folder of toys."""

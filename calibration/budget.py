@@ -49,11 +49,11 @@ def sqnr_budget(model: Model, evaluation: Samples | LabelledImages | None, least
     Raises:
         RequestError: there are no images, or the output is labels.
     """
-    images = images_of(model, evaluation)
+    feeds = feeds_of(model, evaluation)
     if model.spec.outputs[0].role == "labels":
         raise RequestError("--min-sqnr compares logits or probabilities, the output is labels; use --max-drop")
-    reference = float_outputs(model, images)
-    return Budget(lambda program: sqnr_db(reference, float_outputs(model, images, program)), least)
+    reference = float_outputs(model, feeds)
+    return Budget(lambda program: sqnr_db(reference, float_outputs(model, feeds, program)), least)
 
 
 def drop_budget(model: Model, evaluation: Samples | LabelledImages | None, points: float) -> Budget:
@@ -65,16 +65,17 @@ def drop_budget(model: Model, evaluation: Samples | LabelledImages | None, point
     Raises:
         RequestError: there are no images with labels of the model's classes, or the task scores nothing.
     """
-    images = images_of(model, evaluation)
+    feeds = feeds_of(model, evaluation)
     score = scorer(model, evaluation)
-    reference = score(float_outputs(model, images))
-    return Budget(lambda program: score(float_outputs(model, images, program)) - reference, -points)
+    reference = score(float_outputs(model, feeds))
+    return Budget(lambda program: score(float_outputs(model, feeds, program)) - reference, -points)
 
 
-def images_of(model: Model, evaluation: Samples | LabelledImages | None) -> Array:
+def feeds_of(model: Model, evaluation: Samples | LabelledImages | None) -> dict[str, Array]:
     if evaluation is None:
-        raise RequestError(f"a budget is measured on images; {model.spec.name} does not take one image alone")
-    return evaluation.samples.arrays if isinstance(evaluation, LabelledImages) else evaluation.arrays
+        arrays = ", ".join(tensor.name for tensor in model.spec.inputs)
+        raise RequestError(f"a budget is measured on samples: give --evaluation FILE.npz with the arrays {arrays}")
+    return evaluation.feeds(model)
 
 
 def scorer(model: Model, evaluation: Samples | LabelledImages | None) -> Callable[[Array], float]:

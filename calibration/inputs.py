@@ -53,6 +53,11 @@ def named(spec: ModelSpec, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return {name: inputs[name] for name in names}
 
 
+def takes_one_image(spec: ModelSpec) -> bool:
+    """Whether a folder of images says all that the model is fed."""
+    return len(spec.inputs) == 1 and spec.inputs[0].role == "image" and len(spec.inputs[0].shape) == 4
+
+
 def check_batch(spec: ModelSpec) -> int:
     """The batch: the first axis of every input.
 

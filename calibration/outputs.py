@@ -1,8 +1,8 @@
-"""A network's first output on many images: what a budget, a preview and an artifact's quality are measured on."""
+"""A network's first output on many samples: what a budget, a preview and an artifact's quality are measured on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,35 +10,55 @@ from torch import nn
 
 from onenet.base import tiles
 from onenet.base.arrays import Array, run_all
-from onenet.base.images import Floats
 from onenet.base.tiles import Tiling
+from onenet.calibration.inputs import UNNAMED, named
 from onenet.model import Model
+from onenet.spec import TensorSpec
 
-Run = Callable[[Floats], Array]
-"""A batch of images (N, C, H, W) to the first output."""
+Feeds = Mapping[str, Array]
+"""One array for each input, by its name, the samples along the first axis."""
+Run = Callable[[Feeds], Array]
+"""A batch, of exactly the network's own size, to the first output."""
 
 
-def float_outputs(model: Model, images: Floats, module: nn.Module | None = None) -> Array:
-    """A network's first output on images (N, C, H, W), in float32; in tiles where it takes tiles of them.
+def float_outputs(model: Model, samples: Feeds | Array, module: nn.Module | None = None) -> Array:
+    """A network's first output on samples, in float32; in tiles where it takes tiles of them.
 
     Args:
+        model: what the samples are for.
+        samples: one array for each input, by its name, the samples along the first axis; for a model of one input the array
+            alone serves, images (N, C, H, W).
         module: a quantized form of the model's module, to run in its place.
+
+    Raises:
+        RequestError: an input is missing or unknown.
     """
     network = model.module if module is None else module
+    feeds = named(model.spec, samples if isinstance(samples, Mapping) else {UNNAMED: samples})
 
-    def run(batch: Floats) -> Array:
+    def run(batch: Feeds) -> Array:
         with torch.no_grad():
-            result = network(torch.from_numpy(np.ascontiguousarray(batch)))
+            result = network(*(torch.from_numpy(np.ascontiguousarray(batch[name])) for name in feeds))
         first: torch.Tensor = result if isinstance(result, torch.Tensor) else result[0]
         return first.numpy()
 
-    return outputs_of(run, images, model.spec.inputs[0].shape, model.tiling)
+    return outputs_of(run, feeds, model.spec.inputs, model.tiling)
 
 
-def outputs_of(run: Run, images: Floats, shape: tuple[int, ...], tiling: Tiling | None) -> Array:
-    """``run`` on all images: batch by batch, or tile by tile where ``shape`` is that of a tile of them."""
-    if images.shape[2:] == shape[2:] or tiling is None or tiling.image_size is None:
-        return run_all(run, images, shape[0])
-    _, _, height, width = shape
+def outputs_of(run: Run, feeds: Feeds, inputs: Sequence[TensorSpec], tiling: Tiling | None) -> Array:
+    """``run`` on all samples: batch by batch, or tile by tile where the one input is a tile of the samples' images.
+
+    Args:
+        run: the network.
+        feeds: all samples.
+        inputs: what the network takes, NCHW where it is an image.
+        tiling: of the network, where it has any.
+    """
+    first = inputs[0]
+    images, batch = feeds[first.name], first.shape[0]
+    if len(inputs) > 1 or images.shape[1:] == first.shape[1:] or tiling is None or tiling.image_size is None:
+        places = np.arange(len(images))
+        return run_all(lambda some: run({name: array[some] for name, array in feeds.items()}), places, batch)
+    _, _, height, width = first.shape
     grid = tiles.make_grid((images.shape[2], images.shape[3]), (height, width), tiling)
-    return tiles.run_tiled(run, images, grid, shape[0])
+    return tiles.run_tiled(lambda part: run({first.name: part}), images, grid, batch)

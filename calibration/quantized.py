@@ -28,5 +28,12 @@ class QuantizedModel:
     """Scale and zero point of each output; None where an output is not quantized (labels, w8)."""
 
     @property
+    def input_ranges(self) -> tuple[tuple[float, float] | None, ...]:
+        """The range that int8 covers of each input; None for one that is not quantized."""
+        nodes = [node for node in self.reference.graph.nodes if node.op == "placeholder"]
+        ranges = {name: (site.low, site.high) for site in self.record.sites.values() for name in site.names}
+        return tuple(ranges.get(node.name) for node in nodes)
+
+    @property
     def spec(self) -> ModelSpec:
         return self.model.spec

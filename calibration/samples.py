@@ -20,7 +20,7 @@ from onenet.base.arrays import Array
 from onenet.base.images import Floats, Pixels, check_request, decode, read_bytes, to_input
 from onenet.calibration.archives import IMAGES, OpenedArray, opened_archive, opened_array
 from onenet.calibration.folders import ReadFile, base_name, evenly, read_folder, some_images
-from onenet.calibration.inputs import UNNAMED, InputCheck, digest, named, sha256
+from onenet.calibration.inputs import UNNAMED, InputCheck, digest, named, sha256, takes_one_image
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.spec import ClassSpec, TensorSpec
@@ -89,13 +89,17 @@ class Samples:
             raise RequestError(f"one array was asked for, {self.name} has {', '.join(self.inputs)}; name one of its inputs")
         return next(iter(self.inputs.values()))
 
-    def for_model(self, model: Model) -> Samples:
-        """The same by the names and in the order of the model's inputs.
+    def feeds(self, model: Model) -> dict[str, Array]:
+        """All of it, looked at: one array for each input in the model's type, by the names and in the order of its inputs.
 
         Raises:
-            RequestError: an input is missing or unknown.
+            RequestError: an input is missing, unknown or of another shape, type or range than the model's; names it.
         """
-        return replace(self, inputs=named(model.spec, self.inputs))
+        check = InputCheck(model)
+        for sample in self:
+            check(sample.inputs)
+        types = {tensor.name: tensor.dtype for tensor in model.spec.inputs}
+        return {name: array.astype(types[name], copy=False) for name, array in named(model.spec, self.inputs).items()}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -111,6 +115,10 @@ class LabelledImages:
 
     samples: Samples
     labels: Array
+
+    def feeds(self, model: Model) -> dict[str, Array]:
+        """``Samples.feeds``."""
+        return self.samples.feeds(model)
 
 
 def stream_samples(source: Path, height: int, width: int, limit: int | None = None, channels: int = 3) -> SampleStream:
@@ -284,7 +292,7 @@ def stream_for(model: Model, source: Path, limit: int | None = None) -> SampleSt
         RequestError: the source does not fit the model; names the input. What only reading shows is raised while iterating.
     """
     first = model.spec.inputs[0]
-    if len(model.spec.inputs) == 1 and first.role == "image" and len(first.shape) == 4:
+    if takes_one_image(model.spec):
         height, width = model.image_size
         stream = stream_samples(source, height, width, limit, first.shape[1])
         return SampleStream(stream.name, stream.count, lambda skipped: for_model(model, stream.read(skipped)))

@@ -128,26 +128,26 @@ def lower_quietly(model: Model, progress: Progress) -> Model:
 
 
 def load_evaluation(options: ExportOptions, model: Model) -> LabelledImages | Samples | None:
-    """The evaluation images, with labels where the folder holds them in the form of the model's task.
+    """The evaluation samples, with labels where the folder holds them in the form of the model's task.
 
     Raises:
-        RequestError: images were given for a model that takes none; they cannot be read.
+        RequestError: what was given does not fit the model, or cannot be read.
     """
-    from onenet.calibration.samples import default_evaluation, load_labelled, load_samples
+    from onenet.calibration.inputs import takes_one_image
+    from onenet.calibration.samples import default_evaluation, load_labelled, load_samples, samples_for
     from onenet.tasks import task_of
 
-    first, folder = model.spec.inputs[0], options.evaluation
-    if len(model.spec.inputs) != 1 or first.role != "image" or first.shape[1] not in (1, 3):
-        if folder:
-            raise RequestError(f"--evaluation needs a model of one image input with 1 or 3 channels, found {first.shape}")
+    first, source = model.spec.inputs[0], options.evaluation
+    images, task = takes_one_image(model.spec) and first.shape[1] in (1, 3), task_of(model.spec.task)
+    labelled = images and source is not None and source.is_dir() and task.is_labelled(source)
+    if source is not None and not labelled:
+        return samples_for(model, source)
+    if not images:
         return None
     channels, (height, width) = first.shape[1], model.image_size
-    if folder is not None:
-        task = task_of(model.spec.task)
-        if folder.is_dir() and task.is_labelled(folder):
-            classes = model.spec.classes
-            return load_labelled(folder, height, width, channels=channels, task=task.name, classes=classes)
-        return load_samples(folder, height, width, channels=channels)
+    if source is not None:
+        classes = model.spec.classes
+        return load_labelled(source, height, width, channels=channels, task=task.name, classes=classes)
     if model.spec.source.get("weights") == "shipped":
         return load_labelled(default_evaluation(), height, width)
     return load_samples(default_evaluation() / "images", height, width, channels=channels)

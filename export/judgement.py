@@ -1,17 +1,14 @@
-"""Is a fresh artifact right, and how good is it: its checks, and its outputs beside the float model's on images."""
+"""Is a fresh artifact right, and how good is it: its checks, and its outputs beside the float model's on samples."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from onenet.base.arrays import Array
 from onenet.base.quiet import quiet
-from onenet.calibration.outputs import float_outputs, outputs_of
+from onenet.calibration.outputs import Feeds, float_outputs, outputs_of
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError
 from onenet.exporters.job import Job
@@ -32,7 +29,7 @@ class Judgement:
 
 
 def judge(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> Judgement:
-    """Check an artifact, then measure it on the evaluation images.
+    """Check an artifact, then measure it on the evaluation samples.
 
     Raises:
         CheckError: a check failed; says which, and of values the first layer that differs.
@@ -64,38 +61,38 @@ def refuse_failed(job: Job, path: Path, verification: parity.Verification) -> No
     )
 
 
-def artifact_outputs(path: Path, images: NDArray[np.float32], *, exact_int8: bool = False) -> NDArray[Any] | None:
-    """An artifact's first output on images, in tiles where it takes tiles; None where this machine cannot run it."""
+def artifact_outputs(path: Path, feeds: Feeds, *, exact_int8: bool = False) -> Array | None:
+    """An artifact's first output on samples, in tiles where it takes tiles; None where this machine cannot run it.
+
+    Args:
+        path: of the artifact.
+        feeds: one array for each input, by its name, the samples along the first axis; images (N, C, H, W).
+        exact_int8: see ``open_artifact``.
+    """
     artifact = open_artifact(path, exact_int8=exact_int8)
     if not artifact.session.runs_here:
         return None
-    first, output = artifact.inputs[0], artifact.outputs[0]
-
-    def run(batch: NDArray[np.float32]) -> NDArray[Any]:
-        return artifact.run({first.name: batch})[output.name]
-
-    return outputs_of(run, images, first.canonical().shape, artifact.tiling)
+    output = artifact.outputs[0]
+    inputs = [spec.canonical() for spec in artifact.inputs]
+    return outputs_of(lambda batch: artifact.run(batch)[output.name], feeds, inputs, artifact.tiling)
 
 
 def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> tuple[Quality | None, parity.Check | None]:
-    """Quality on images, and whether labels there are those of what the artifact was made from, where its task asks."""
-    if evaluation is None or len(job.model.spec.inputs) != 1:
+    """Quality on samples, and whether labels there are those of what the artifact was made from, where its task asks."""
+    if evaluation is None:
         return None, None
-    labelled = evaluation if isinstance(evaluation, LabelledImages) else None
-    images = labelled.samples.arrays if labelled else evaluation.arrays  # type: ignore[union-attr]  # it is Samples then
-    found = artifact_outputs(path, images)
+    labelled, feeds = evaluation if isinstance(evaluation, LabelledImages) else None, evaluation.feeds(job.model)
+    found = artifact_outputs(path, feeds)
     if found is None:
         return None, None
     spec = job.model.spec
-    task, output, floats = task_of(spec.task), spec.outputs[0], float_outputs(job.model, images)
+    task, output, floats = task_of(spec.task), spec.outputs[0], float_outputs(job.model, feeds)
     truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
     result = quality(task, output.role, floats, found, truth, len(spec.classes))
-    return result, judge_labels(job, path, images, floats, found)
+    return result, judge_labels(job, path, feeds, floats, found)
 
 
-def judge_labels(
-    job: Job, path: Path, images: NDArray[np.float32], floats: NDArray[Any], found: NDArray[Any]
-) -> parity.Check | None:
+def judge_labels(job: Job, path: Path, feeds: Feeds, floats: Array, found: Array) -> parity.Check | None:
     """``check_agreement`` with what the artifact was made from: the int8 program's outputs, or the float model's."""
     spec = job.model.spec
     task, output = task_of(spec.task), spec.outputs[0]
@@ -103,14 +100,14 @@ def judge_labels(
         return None
     reference, scale = floats, None
     if job.quantized is not None:
-        reference = float_outputs(job.model, images, job.quantized.reference)
+        reference = float_outputs(job.model, feeds, job.quantized.reference)
         scale = job.quantized.outputs[0]
     artifact = open_artifact(path)
     tolerance, step = parity.tolerance_of(artifact.manifest), scale and scale[0]
     check = check_agreement(task, output, tolerance, reference, found, step)
     if check is None or check.passed is not False or not artifact.session.may_saturate:
         return check
-    exact = artifact_outputs(path, images, exact_int8=True)
+    exact = artifact_outputs(path, feeds, exact_int8=True)
     again = exact is not None and check_agreement(task, output, tolerance, reference, exact, step)
     return (
         dataclasses.replace(check, passed=None, detail=f"{check.detail}; {parity.SATURATES}")

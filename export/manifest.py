@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from onenet import __version__
+from onenet.base.arrays import Array
 from onenet.base.files import sha256_of, size_of
 from onenet.base.images import PREPROCESSING
 from onenet.calibration.quantized import QuantizedModel
@@ -34,9 +34,9 @@ def make_manifest(
     layout: str,
     packages: tuple[str, ...],
     io_quantization: dict[str, tuple[float, int]],
-    picture: NDArray[np.float32] | None,
+    sample: Mapping[str, Array],
 ) -> dict[str, Any]:
-    """The embedded part of the manifest; ``picture`` (3, h, w) becomes the golden input."""
+    """The embedded part of the manifest; ``sample``, an array for each input or none at all, becomes the golden input."""
     spec = job.model.spec
 
     def stored(tensor: TensorSpec) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def make_manifest(
         "recipe": record.recipe.as_dict() if record else None,
         "calibration": {"id": record.id, "samples": record.samples} if record and record.samples else None,
         "tiling": job.model.tiling.as_dict() if job.model.tiling else None,
-        "golden": golden_pair(job, picture),
+        "golden": golden_pair(job, sample),
         "tools": {"onenet": __version__, **{name: tool_version(name) for name in packages}},
     }
 
@@ -76,10 +76,14 @@ def lowering_of(job: Job) -> dict[str, Any] | None:
     return {**job.model.lowering.as_dict(), "target_rules": [rule.as_dict() for rule in job.arranged.rules]}
 
 
-def golden_pair(job: Job, picture: NDArray[np.float32] | None) -> dict[str, Any]:
+def golden_pair(job: Job, sample: Mapping[str, Array]) -> dict[str, Any]:
     """Golden input, and the reference's sampled output: the float model's, or the int8 simulation's for int8."""
     spec = job.model.spec
-    inputs = [golden.make_input(t, picture) for t in spec.inputs]
+    ranges = job.quantized.input_ranges if job.quantized else (None,) * len(spec.inputs)
+    inputs = [
+        golden.make_input(tensor, sample.get(tensor.name), place, calibrated)
+        for place, (tensor, calibrated) in enumerate(zip(spec.inputs, ranges, strict=True))
+    ]
     feeds = [torch.from_numpy(golden.read_input(e, t)) for e, t in zip(inputs, spec.inputs, strict=True)]
     module = job.quantized.reference if job.quantized else job.model.module
     with torch.no_grad():

@@ -7,9 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from onenet.base.arrays import Array
 from onenet.base.files import publish, temporary_folder
 from onenet.base.quiet import last_lines
 from onenet.base.text import first_line, one_line
@@ -64,7 +62,7 @@ def export(
     out = Path(out)
     with temporary_folder(out) as folder:
         path = folder / job.file_name
-        manifest = make(job, path, first_picture(evaluation))
+        manifest = make(job, path, first_sample(job, evaluation))
         judgement = judge(job, path, evaluation) if verify else None
         described = describe(manifest, path, judgement, job.quantized)
         publish_both(path, described, out)
@@ -73,19 +71,19 @@ def export(
     return ExportedArtifact(out / job.file_name, described, described["artifact"]["bytes"], seconds, verification, quality)
 
 
-def make(job: Job, path: Path, picture: NDArray[np.float32] | None) -> dict[str, Any]:
+def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, Any]:
     """Convert, and put the manifest inside; returns that.
 
     Args:
         path: of the artifact, which does not exist yet.
-        picture: (3, h, w), the golden input.
+        sample: an array for each input, the golden input; empty where there is none.
 
     Raises:
         ToolError: the converter failed.
     """
     exporter, card = exporter_of(job.target), target_of(job.target)
     run_converter(exporter, job, path)
-    manifest = make_manifest(job, card.layout, card.packages, exporter.io_quantization(path), picture)
+    manifest = make_manifest(job, card.layout, card.packages, exporter.io_quantization(path), sample)
     exporter.embed(path, to_json(manifest))
     return manifest
 
@@ -129,6 +127,7 @@ def printed_text(error: Exception) -> str:
     return f"; it printed: {one_line(lines)}" if lines else ""
 
 
-def first_picture(evaluation: Samples | LabelledImages | None) -> NDArray[np.float32] | None:
-    samples = evaluation.samples if isinstance(evaluation, LabelledImages) else evaluation
-    return samples.arrays[0] if samples is not None and len(samples) else None
+def first_sample(job: Job, evaluation: Samples | LabelledImages | None) -> dict[str, Array]:
+    """The array of each input; empty without samples."""
+    feeds = evaluation.feeds(job.model) if evaluation is not None else {}
+    return {name: array[0] for name, array in feeds.items() if len(array)}

@@ -19,17 +19,19 @@ def preview(
     output, task = model.spec.outputs[0], task_of(model.spec.task)
     if evaluation is None or output.role not in task.output_roles:
         return None, "the model does not turn one RGB image into something that can be drawn"
-    labelled = evaluation if isinstance(evaluation, LabelledImages) else None
-    images = (labelled.samples if labelled else evaluation).arrays  # type: ignore[union-attr]  # Samples then
-    found = artifact_outputs(artifact.path, images)
+    labelled, feeds = evaluation if isinstance(evaluation, LabelledImages) else None, evaluation.feeds(model)
+    image = next((each for each in model.spec.inputs if each.role == "image" and each.layout == "NCHW"), None)
+    if image is None or image.shape[1] not in (1, 3):
+        return None, "the model takes no image with 1 or 3 channels"
+    found = artifact_outputs(artifact.path, feeds)
     if found is None:
         return None, "this machine cannot run it"
     path = artifact.path.with_name(artifact.path.name + ".png")
     agreement = artifact.quality.label_agreement if artifact.quality else None
     rows = PictureRows(
-        images,
+        feeds[image.name],
         labelled.labels if labelled else None,
-        float_outputs(model, images),
+        float_outputs(model, feeds),
         found,
         output.role,
         model.spec.classes,

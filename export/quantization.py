@@ -60,23 +60,23 @@ class Quantization:
         """What to calibrate with, looked at before any work.
 
         Raises:
-            RequestError: the model takes no images; there are none, or the first is no sample for it; a record of another
-                model.
+            RequestError: there are no samples, or the first is none for this model; a record of another model.
         """
         from onenet.calibration.decide import check_model
-        from onenet.calibration.samples import default_calibration, stream_samples
+        from onenet.calibration.inputs import takes_one_image
+        from onenet.calibration.samples import default_calibration, stream_for
 
         if self.record is not None:
             check_model(self.record, model)
             return self.record
-        options, first = self.options, model.spec.inputs[0]
-        if len(model.spec.inputs) != 1 or len(first.shape) != 4:
-            raise RequestError(f"int8 is calibrated on images; {model.spec.name} does not take one image alone")
-        channels, (height, width) = first.shape[1], model.image_size
+        options = self.options
+        if options.calibration is None and not takes_one_image(model.spec):
+            arrays = ", ".join(tensor.name for tensor in model.spec.inputs)
+            raise RequestError(f"int8 of {model.spec.name} needs samples: give --calibration FILE.npz with the arrays {arrays}")
         if options.calibration is None and model.spec.source.get("weights") != "shipped":
             progress.warn("calibrating on the shipped nuclei images: give --calibration DIR with images like your model's own")
         source = options.calibration or default_calibration()
-        stream = stream_samples(source, height, width, options.calibration_samples, channels)
+        stream = stream_for(model, source, options.calibration_samples)
         next(iter(stream))
         return stream
 

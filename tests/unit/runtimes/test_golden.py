@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,86 @@ def test_a_batch_gets_the_same_picture_throughout() -> None:
     assert (values == values[:1]).all()
 
 
-def test_inputs_that_are_no_images() -> None:
+def test_inputs_that_are_no_images_get_the_pattern() -> None:
     step, embedding = TensorSpec("step", "scalar", (2,), dtype="int32"), TensorSpec("text", "embedding", (1, 7))
     for spec in (step, embedding):
-        values = golden.read_input(stored(golden.make_input(spec, picture())), spec)
+        values = golden.read_input(stored(golden.make_input(spec, None)), spec)
         assert values.shape == spec.shape
         assert values.dtype == spec.dtype
     assert (golden.read_input(golden.make_input(step, None), step) == golden.pattern((2,))).all()
+    assert "low" not in golden.make_input(embedding, None)
+
+
+@pytest.mark.parametrize("low", [-7.5, 0.0, 3.0])
+@pytest.mark.parametrize("shape", [(7,), (), (77, 3)])
+def test_a_sample_s_own_values(shape: tuple[int, ...], low: float) -> None:
+    spec = TensorSpec("text", "embedding", (2, *shape))
+    values = (np.random.default_rng(0).random(shape) * 20 + low).astype(np.float32)
+    result = golden.read_input(stored(golden.make_input(spec, values)), spec)
+    assert result.shape == spec.shape
+    assert (result.dtype, result.flags.writeable) == (np.float32, True)
+    assert np.abs(result - values).max() <= 0.51 * np.ptp(values) / 255 + 1e-6
+
+
+@pytest.mark.parametrize("value", [0.0, -0.001, 12345.678, -3.4e38, 1e-44])
+def test_a_number_is_kept(value: float) -> None:
+    spec = TensorSpec("step", "scalar", (1, 1))
+    (result,) = golden.read_input(stored(golden.make_input(spec, np.float32([value]))), spec).ravel()
+    assert result == pytest.approx(np.float32(np.clip(value, -golden.LARGEST, golden.LARGEST)), rel=1e-6, abs=1e-37)
+
+
+def test_an_image_outside_zero_to_one() -> None:
+    spec = TensorSpec("depth", "mask", (1, 2, 60, 50), "NCHW")
+    values = (np.random.default_rng(0).random((2, 60, 50)) * 30 - 20).astype(np.float32)
+    entry = stored(golden.make_input(spec, values))
+    result = golden.read_input(entry, spec)[0]
+    assert entry["shape"] == [1, 2, 30, 25]
+    assert (result.min(), result.max()) == (pytest.approx(-20, abs=0.3), pytest.approx(10, abs=0.3))
+    assert np.abs(result[:, 0, 0] - values[:, 0, 0]).max() <= 0.51 * 30 / 255
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [("int32", [-5, 70000]), ("int64", [0, 255]), ("uint8", [0, 255]), ("int8", [-128, 127]), ("bool", [0, 1])],
+)
+def test_whole_numbers_are_exact(dtype: str, values: list[int]) -> None:
+    spec = TensorSpec("token", "scalar", (1, 2), dtype=dtype)
+    result = golden.read_input(stored(golden.make_input(spec, np.array(values, dtype))), spec)
+    assert (result.dtype, result.tolist()) == (np.dtype(dtype), [values])
+
+
+def test_a_mask_of_whole_numbers_is_repeated_like_an_image() -> None:
+    spec = TensorSpec("classes", "mask", (1, 1, 96, 60), "NCHW", "int32")
+    values = np.random.default_rng(0).integers(-3, 900, (1, 96, 60)).astype(np.int32)
+    result = golden.read_input(stored(golden.make_input(spec, values)), spec)
+    assert result.shape == spec.shape
+    assert {*result.ravel()} <= {*values.ravel()}
+
+
+def test_patterns_differ_by_place_and_span_what_the_input_takes() -> None:
+    first, second = (golden.pattern((48, 48), place).astype(float) for place in (0, 1))
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.05
+    spec = TensorSpec("text", "embedding", (1, 400))
+    values = golden.read_input(stored(golden.make_input(spec, None, 2, (-3.0, 1.5))), spec)
+    assert (values.min(), values.max()) == (pytest.approx(-3, abs=0.05), pytest.approx(1.5, abs=0.05))
+    stated = replace(spec, value_range=(2.0, 4.0))
+    assert golden.read_input(golden.make_input(stated, None, 2, (-3.0, 1.5)), stated).min() >= 2
+    picture = image(24, 24)
+    assert golden.make_input(picture, None, 0, (-3.0, 1.5)) == golden.make_input(picture, None)
+    tokens = TensorSpec("token", "scalar", (1, 50), dtype="int64", value_range=(5, 9))
+    assert {*golden.read_input(golden.make_input(tokens, None), tokens).ravel()} == {5, 6, 7, 8, 9}
+    flags = TensorSpec("flag", "scalar", (1, 50), dtype="bool")
+    assert 10 < golden.read_input(golden.make_input(flags, None), flags).sum() < 40
+
+
+@pytest.mark.parametrize(
+    "change", [{"low": None}, {"step": "1"}, {"step": 1e300}, {"low": True}, {"dtype": "int64"}, {"shape": [8, 1]}]
+)
+def test_entries_that_nobody_made(change: dict[str, Any]) -> None:
+    spec = TensorSpec("text", "embedding", (1, 8))
+    entry = golden.make_input(spec, np.linspace(-1, 1, 8, dtype=np.float32)) | change
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        golden.read_input(entry, spec)
 
 
 # --- outputs ------------------------------------------------------------

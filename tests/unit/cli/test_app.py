@@ -171,7 +171,7 @@ def test_int8_of_a_network_that_takes_no_image(tmp_path: Path) -> None:
         "    return nn.Identity(), ModelSpec('flat', 'other', (io[0],), (io[1],))\n"
     )
     line = refused("export", "--model", f"{tmp_path / 'net.py'}:make", "--int8", "--out", str(tmp_path / "out"))
-    assert "int8 is calibrated on images; flat does not take one image alone" in line
+    assert "int8 of flat needs samples: give --calibration FILE.npz with the arrays a" in line
 
 
 @pytest.mark.usefixtures("no_lowering")

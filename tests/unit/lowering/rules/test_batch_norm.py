@@ -29,8 +29,7 @@ def test_statistics_of_the_batch_are_left() -> None:
     prove(module)
 
 
-def test_a_computed_scale_is_left() -> None:
-    """The network's own: a scale that it computes from the image."""
+def test_computed_statistics_are_left() -> None:
     module = Function(lambda x, scale: F.batch_norm(x, scale.mean((0, 2)), scale.var((0, 2)).abs(), scale[0, :, 0]))
     assert alone("batch_norm", module, (2, 4, 6, 6), (1, 4, 3)).left("normalises with the statistics of the batch")
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 EXAMPLE = "onenet compare main/measurements build/measurements --fail-above 5%"
 COLOURS = {"slower": "red", "faster": "green", "same": "", "undecided": "yellow", "emulated": "dim"}
-HIGHER_IS_BETTER = ("miou", "dice", "map50", "sqnr_db", "label_agreement")
 UNCHANGED, UNCHANGED_TIME = 0.005, 0.05
 """Figures that change by less than this, relative, are not listed: some pages of memory; the time of one single load."""
 EXACT = 5e-5
@@ -170,20 +169,25 @@ def of_the_file(change: Change) -> bool:
 
 
 def changed(change: Change) -> bool:
+    """Whether a figure changed by more than what is noise for it."""
+    from onenet.tasks import SQNR, metrics
+
     if change.name == "images" or change.base is None or change.new is None:
         return change.base != change.new
-    if change.name in HIGHER_IS_BETTER and change.name != "sqnr_db":
+    if change.name in metrics() and change.name != SQNR.name:
         return abs(change.new - change.base) > EXACT
     least = UNCHANGED_TIME if change.name.endswith("_ms") else UNCHANGED
     return abs(change.new - change.base) > least * abs(change.base)
 
 
 def words(change: Change) -> str:
+    """The difference of a quality, and of everything else the relative change."""
     from onenet.runtimes.report.format import signed_percent
+    from onenet.tasks import metrics
 
     if change.base is None or change.new is None:
         return "only one side"
-    if change.name in HIGHER_IS_BETTER or not change.base:
+    if change.name in metrics() or not change.base:
         return f"{change.new - change.base:+.4g}"
     return signed_percent(change.new / change.base - 1, 1)
 

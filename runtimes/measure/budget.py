@@ -8,13 +8,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from onenet.base.text import one_line
 from onenet.base.toml import read_toml
 from onenet.errors import RequestError
 from onenet.runtimes.document import ArtifactInfo, Measurement
 from onenet.runtimes.measure.documents import Documents, Failure, Line
+from onenet.tasks import metrics
 
 Limit = Annotated[float, Field(strict=True, allow_inf_nan=False)] | None
 AT_MOST = {
@@ -27,14 +29,6 @@ AT_MOST = {
     "peak_mb": "peak memory",
     "size_mb": "file size",
 }
-AT_LEAST = {
-    "miou": "mIoU",
-    "dice": "Dice",
-    "map50": "mAP@0.5",
-    "sqnr_db": "SQNR against the float model",
-    "label_agreement": "labels equal to the float model's",
-}
-"""Limits from below: ``ArtifactInfo.quality`` by the same names."""
 OF_THE_DEVICE = tuple(AT_MOST)[:-1]
 """What an emulated processor says nothing about."""
 PATTERNS = ("device", "model", "target", "precision", "runtime")
@@ -43,7 +37,7 @@ PATTERNS = ("device", "model", "target", "precision", "runtime")
 class Entry(BaseModel):
     """One ``[[budget]]``. Patterns are those of a shell (``ssh:*``); MB are 10^6 bytes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     device: str = "*"
     model: str = "*"
@@ -61,14 +55,21 @@ class Entry(BaseModel):
     drop_percent: Limit = None
     peak_mb: Limit = None
     size_mb: Limit = None
-    miou: Limit = None
-    dice: Limit = None
-    map50: Limit = None
-    sqnr_db: Limit = None
-    label_agreement: Limit = None
+    __pydantic_extra__: dict[str, Limit] = Field(init=False)
+    """Limits on the figures of the tasks, by the names of ``onenet.tasks.metrics``: from below where higher is better."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_names(cls, data: object) -> object:
+        """Refuse names that are neither a field nor a metric."""
+        known = {*cls.model_fields, *metrics()}
+        unknown = next((name for name in data if name not in known), None) if isinstance(data, dict) else None
+        if unknown is not None:
+            raise PydanticCustomError("unknown_name", "{name}", {"name": str(unknown)})
+        return data
 
     def limits(self) -> dict[str, float]:
-        given = {name: getattr(self, name) for name in (*AT_MOST, *AT_LEAST)}
+        given = {name: getattr(self, name, None) for name in (*AT_MOST, *metrics())}
         return {name: float(value) for name, value in given.items() if value is not None}
 
     def takes(self, measurement: Measurement) -> bool:
@@ -132,10 +133,12 @@ def read(path: Path) -> Budget:
 
 def problem(error: ValidationError) -> str:
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    if first["type"] == "unknown_name":
+        known = ", ".join([*Entry.model_fields, *metrics()])
+        return one_line(f"{first['ctx']['name']} is not known in [[budget]] {int(first['loc'][1]) + 1}; supported: {known}")
     place = [str(each + 1) if isinstance(each, int) else each for each in first["loc"]]
     if first["type"] == "extra_forbidden":
-        known = ", ".join(Entry.model_fields) if len(place) > 1 else "budget (write [[budget]])"
-        return one_line(f"{place[-1]} is not known{where(place)}; supported: {known}")
+        return one_line(f"{place[-1]} is not known{where(place)}; supported: budget (write [[budget]])")
     if first["type"] == "missing":
         return "it holds no [[budget]]"
     return one_line(f"{place[-1]}{where(place)}: {first['msg']}")
@@ -183,21 +186,20 @@ def gate(name: str, limit: float, line: Line) -> Gate:
     if line.emulated and name in OF_THE_DEVICE:
         return Gate(name, limit, None, False, "not measured: the device is emulated", *place)
     if found is None:
-        return Gate(name, limit, None, False, f"not measured: {MISSING.get(name, 'the document does not have it')}", *place)
-    good = found <= limit if name in AT_MOST else found >= limit
-    sign = ("<=" if good else ">") if name in AT_MOST else (">=" if good else "<")
+        why = NOT_EVALUATED if name in metrics() else MISSING.get(name, "the document does not have it")
+        return Gate(name, limit, None, False, f"not measured: {why}", *place)
+    upper = name in AT_MOST or not metrics()[name].higher_is_better
+    good = found <= limit if upper else found >= limit
+    sign = ("<=" if good else ">") if upper else (">=" if good else "<")
     return Gate(name, limit, found, good, f"{found:.6g} {sign} {limit:g}", *place)
 
 
-MISSING = {
-    "drop_percent": "add --sustained MINUTES",
-    "peak_mb": "the device does not say",
-    **dict.fromkeys(AT_LEAST, "the export made no such evaluation; give it --evaluation DIR"),
-}
+MISSING = {"drop_percent": "add --sustained MINUTES", "peak_mb": "the device does not say"}
+NOT_EVALUATED = "the export made no such evaluation; give it --evaluation DIR"
 
 
 def figure(name: str, line: Line) -> float | None:
-    if name in AT_LEAST:
+    if name in metrics():
         return line.quality(name)
     if name == "drop_percent":
         return None if line.row.sustained is None else line.row.sustained.drop_percent

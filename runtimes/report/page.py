@@ -23,8 +23,9 @@ from onenet.runtimes.report import charts, summary
 from onenet.runtimes.report.charts import Curve, Point
 from onenet.runtimes.report.extras import Extras, LayerProfile, Picture, embed
 from onenet.runtimes.report.format import FILTERS, TARGETS
-from onenet.runtimes.report.summary import EQUAL_DB, QUALITIES
+from onenet.runtimes.report.summary import EQUAL_DB
 from onenet.runtimes.session import RuntimeInfo
+from onenet.tasks import SQNR, headlines, metrics
 
 LARGEST = 1_990_000
 """Bytes of a page; pictures are made smaller until it is met."""
@@ -86,7 +87,7 @@ def context(report: Report) -> dict[str, Any]:
     """What the template shows."""
     documents, gates = report.documents, report.gates
     lines, named = documents.lines(), summary.names(documents)
-    shown = lines[:MOST_LINES]
+    shown, qualities = lines[:MOST_LINES], summary.shown_qualities(documents)[:MOST_QUALITIES]
     notes = list(report.extras.notes)
     if len(shown) < len(lines):
         notes.append(f"{len(lines) - len(shown)} of {len(lines)} rows have no room on this page; --format csv holds all")
@@ -99,7 +100,7 @@ def context(report: Report) -> dict[str, Any]:
         "best": summary.best_of_devices(documents, gates or ()),
         "emulated": [line for line in one_per_measurement(lines) if line.emulated],
         "groups": group_by_device(shown),
-        "qualities": [(name, *QUALITIES[name]) for name in summary.shown_qualities(documents)[:MOST_QUALITIES]],
+        "qualities": [(name, metrics()[name].title, metrics()[name].digits) for name in qualities],
         "gates": None if gates is None else sorted(gates, key=lambda gate: gate.passed),
         "failures": documents.failures,
         "warnings": warnings_of(documents),
@@ -161,7 +162,7 @@ def more(count: int) -> str:
 
 def tradeoffs(lines: Sequence[Line], named: dict[str, str]) -> Iterator[tuple[str, list[Markup]]]:
     """Charts of cost against quality: file size for all artifacts, then latency and memory for each real device."""
-    qualities = [name for name in ("miou", "sqnr_db") if any(line.quality(name) is not None for line in lines)]
+    qualities = [name for name in (*headlines(), SQNR.name) if any(line.quality(name) is not None for line in lines)]
     first = list({line.file: line for line in lines}.values())
     yield from titled("File size", [chart(first, named, "size_mb", each) for each in qualities])
     for device, group in group_by_device(line for line in lines if not line.emulated).items():
@@ -185,11 +186,11 @@ def chart(lines: Sequence[Line], named: dict[str, str], cost: str, quality: str)
     for line in lines:
         x, y = getattr(line, cost), line.quality(quality)
         if x and y is not None and line.passed:
-            artifact, (name, digits) = line.measurement.artifact, QUALITIES[quality]
+            artifact, metric = line.measurement.artifact, metrics()[quality]
             more = f", {summary.plural(line.row.threads, 'thread')}" if cost != "size_mb" else ""
-            detail = f"{line.file}\n{x:.4g} {AXES[cost].split()[-1]}, {name} {y:.{digits}f}{more}"
+            detail = f"{line.file}\n{x:.4g} {AXES[cost].split()[-1]}, {metric.title} {y:.{metric.digits}f}{more}"
             points.append(Point(named[line.file], x, min(y, EQUAL_DB), artifact.target, artifact.precision, detail))
-    return charts.scatter(points, AXES[cost], QUALITIES[quality][0]) if len(points) > 1 else None
+    return charts.scatter(points, AXES[cost], metrics()[quality].title) if len(points) > 1 else None
 
 
 def distributions(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:

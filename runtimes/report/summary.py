@@ -11,15 +11,8 @@ from onenet.runtimes.document import Measurement
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report.format import TARGETS
+from onenet.tasks import Metric, headlines, metrics
 
-QUALITIES = {
-    "miou": ("mIoU", 4),
-    "sqnr_db": ("SQNR, dB", 1),
-    "dice": ("Dice", 4),
-    "map50": ("mAP@0.5", 4),
-    "label_agreement": ("same labels", 4),
-}
-"""Name in ``ArtifactInfo.quality`` -> heading and digits; what matters most comes first."""
 Mood = Literal["good", "warn", "bad", ""]
 SIGNS: dict[Mood, str] = {"good": "✓ ", "warn": "! ", "bad": "✗ ", "": ""}
 EQUAL_DB = 140.0
@@ -38,8 +31,10 @@ class Best:
     """Why not."""
     speedup: float | None = None
     """Over the fastest fp32 artifact of the model on this device."""
+    main: Metric | None = None
+    """The main figure of its task, where it was measured."""
     quality_lost: float | None = None
-    """mIoU below the best of the model's artifacts on this device."""
+    """That figure, below the best of the model's artifacts on this device."""
 
     @property
     def memory_share(self) -> float | None:
@@ -65,9 +60,17 @@ def best_of(lines: Sequence[Line], gates: Sequence[Gate]) -> Best:
     best = min(kept, key=lambda line: line.p50_ms)
     floats = [line.p50_ms for line in right if line.measurement.artifact.precision == "fp32"]
     speedup = min(floats) / best.p50_ms if floats and best.p50_ms and best.measurement.artifact.precision != "fp32" else None
-    known = [value for line in right if (value := line.quality("miou")) is not None]
-    own = best.quality("miou")
-    return Best(device, best, speedup=speedup, quality_lost=None if own is None else max(known) - own)
+    main = next((name for name in headlines() if best.quality(name) is not None), None)
+    if main is None:
+        return Best(device, best, speedup=speedup)
+    return Best(device, best, speedup=speedup, main=metrics()[main], quality_lost=lost(best, right, main))
+
+
+def lost(line: Line, others: Iterable[Line], name: str) -> float:
+    """How much worse a line's figure is than the best of ``others``; 0 for the best."""
+    sign = 1 if metrics()[name].higher_is_better else -1
+    values = [sign * value for each in others if (value := each.quality(name)) is not None]
+    return max(values) - sign * (line.quality(name) or 0.0)
 
 
 def broken(line: Line, gates: Iterable[Gate]) -> bool:
@@ -95,8 +98,8 @@ def devices(documents: Documents) -> dict[str, list[Measurement]]:
 
 
 def shown_qualities(documents: Documents) -> list[str]:
-    """Those that any artifact has."""
-    return [name for name in QUALITIES if any(each.artifact.quality.get(name) is not None for each in documents.measurements)]
+    """Names of the metrics that any artifact has; what matters most comes first."""
+    return [name for name in metrics() if any(each.artifact.quality.get(name) is not None for each in documents.measurements)]
 
 
 def plural(count: int, word: str) -> str:

@@ -13,7 +13,7 @@ from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report import summary
 from onenet.runtimes.report.format import digits, figure, percent
-from onenet.runtimes.report.summary import QUALITIES
+from onenet.tasks import metrics
 
 SCHEMA = 1
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -36,7 +36,7 @@ def markdown(documents: Documents, gates: Sequence[Gate] | None = None) -> str:
     rows = [line_cells(line, named, shown) for line in documents.lines()]
     if rows:
         parts.append(
-            table([*heads, *(QUALITIES[name][0] for name in shown), "golden"], rows, "lllrrrrr" + "r" * len(shown) + "l")
+            table([*heads, *(metrics()[name].title for name in shown), "golden"], rows, "lllrrrrr" + "r" * len(shown) + "l")
         )
     if any(line.emulated for line in documents.lines()):
         parts.append("Emulated: values count, times and memory do not.")
@@ -65,7 +65,7 @@ def best_cells(best: summary.Best, named: dict[str, str]) -> list[str]:
 def line_cells(line: Line, named: dict[str, str], shown: Sequence[str]) -> list[str]:
     device = line.device + (" (emulated)" if line.emulated else "")
     figures = [line.p50_ms, line.row.summary.p99_ms, line.peak_mb, line.size_mb]
-    qualities = [digits(line.quality(name), QUALITIES[name][1]) for name in shown]
+    qualities = [digits(line.quality(name), metrics()[name].digits) for name in shown]
     first = [named[line.file], device, line.runtime, str(line.row.threads)]
     return [*first, *map(figure, figures), *qualities, verdict(line.passed)]
 

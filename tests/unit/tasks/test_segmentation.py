@@ -1,0 +1,87 @@
+"""Roles, labels, masks of labelled folders and plans; scores are tested with ``quality``, runs with real artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from onenet.base.tiles import Tiling
+from onenet.errors import RequestError
+from onenet.spec import TensorSpec, numbered_classes
+from onenet.tasks.image import ImageModel, make_plan
+from onenet.tasks.segmentation import TASK
+
+LOGITS = TensorSpec("logits", "logits", (1, 3, 8, 12), "NCHW")
+
+
+def net(tiling: Tiling | None = None, output: TensorSpec = LOGITS) -> ImageModel:
+    """Class 1 where the image is bright, else 0; the third class never."""
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        bright = batch.mean(1, keepdims=True) - 0.5
+        return np.concatenate([-bright, bright, np.full_like(bright, -9)], 1)
+
+    image = TensorSpec("image", "image", (1, 3, 8, 12), "NCHW")
+    return ImageModel("net.null", (image,), output, numbered_classes(3), tiling, run)
+
+
+def test_roles() -> None:
+    assert TASK.with_role(LOGITS, "labels") == TensorSpec("labels", "labels", (1, 8, 12), dtype="int32")
+    assert TASK.with_role(LOGITS, "probabilities").value_range == (0.0, 1.0)
+    assert TASK.class_count(LOGITS) == 3
+
+
+def test_one_class_alone_has_no_labels_to_compare() -> None:
+    values = np.zeros((2, 1, 4, 4))
+    assert TASK.agreement(values, values, "logits") is None
+    assert TASK.agreement(np.zeros((2, 4, 4)), np.ones((2, 4, 4)), "labels") == 0.0
+
+
+def test_masks_lie_beside_their_images(tmp_path: Path) -> None:
+    assert not TASK.is_labelled(tmp_path)
+    for name in ("images", "labels"):
+        (tmp_path / name / "a").mkdir(parents=True)
+    assert TASK.is_labelled(tmp_path)
+    Image.fromarray(np.array([[0, 2], [1, 0]], np.uint8)).save(tmp_path / "labels" / "a" / "x.png")
+    labels = TASK.open_labels(tmp_path)
+    assert labels.images == tmp_path / "images"
+    mask = labels.read(tmp_path / "images" / "a" / "x.jpg", (2, 2), (4, 4))
+    assert mask[::2, ::2].tolist() == [[0, 2], [1, 0]]
+    with pytest.raises(RequestError, match=r"the mask .*y\.png is missing"):
+        labels.read(tmp_path / "images" / "a" / "y.jpg", (2, 2), (4, 4))
+
+
+def test_a_plan_says_why_an_image_is_resized() -> None:
+    tiled = net(Tiling(4, (0, 0)))
+    assert make_plan(tiled, (8, 12)).text == "whole"
+    assert make_plan(tiled, (16, 24)).text == "4 tiles of 8x12"
+    assert make_plan(tiled, (16, 24), "resize").text == "resized to 8x12"
+    plan = make_plan(net(), (16, 24))
+    assert plan.resized and plan.reason == "no exact tiles: the artifact says nothing of tiles"
+    with pytest.raises(RequestError, match="net.null: no exact tiles: .* --fit resize stretches the image instead"):
+        make_plan(net(), (16, 24), "tile")
+    with pytest.raises(RequestError, match="fit 'crop' is not known"):
+        make_plan(net(), (8, 12), "crop")  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_tiles_and_the_mask_they_are_pasted_into(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 30, 3), np.uint8)
+    pixels[3:9, 5:28] = 255
+    model, done = net(Tiling(4, (0, 0))), list[int]()
+    TASK.check_runs(model)
+    mask = TASK.predict(model, pixels, TASK.plan(model, (16, 30)), done.append)
+    assert np.array_equal(mask.labels, pixels[..., 0] // 255)
+    assert done == [1] * 6
+    assert mask.lines() == ()
+    mask.write(tmp_path / "m.png")
+    with Image.open(tmp_path / "m.png") as picture:
+        assert picture.getpalette()[3:6] == [0xE6, 0x9F, 0]
+        assert np.array_equal(np.asarray(picture), mask.labels)
+
+
+def test_other_outputs_are_refused() -> None:
+    with pytest.raises(RequestError, match="a mask needs logits"):
+        TASK.check_runs(net(output=TensorSpec("logits", "logits", (1, 3), "NC")))

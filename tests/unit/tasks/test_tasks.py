@@ -1,0 +1,110 @@
+"""The contract: what every task must keep, what it refuses, and that a task is found by its file being there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onenet.tasks
+from onenet.errors import RequestError
+from onenet.runtimes.measure import budget
+from onenet.runtimes.report import summary
+from onenet.spec import TensorSpec
+from onenet.tasks import TASKS, PictureRows, Task, headlines, metrics, output_roles, recognize, task_of
+from onenet.tasks.image import ImageModel
+
+IMAGE = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW")
+
+
+def model(output: TensorSpec) -> ImageModel:
+    return ImageModel("net.null", (IMAGE,), output, (), None, lambda batch: batch)
+
+
+def test_what_there_is() -> None:
+    assert list(TASKS.cards()) == ["segmentation", "classification", "other"]
+    assert output_roles() == ("logits", "probabilities", "labels")
+    assert headlines() == ("miou", "top1")
+    assert list(metrics()) == ["miou", "top1", "sqnr_db", "dice", "map50", "top5", "top5_agreement", "label_agreement"]
+
+
+@pytest.mark.parametrize("task", TASKS.cards().values(), ids=str)
+def test_every_task_keeps_the_contract(task: Task) -> None:
+    assert task.name and task.title
+    assert sum(metric.headline for metric in task.metrics) == bool(task.metrics)  # a budget measures one figure
+    assert bool(task.suffix) == bool(task.file_key) == bool(task.run_help)
+    if task.metrics:
+        assert task.labelled_form and task.output_roles
+    own = [metric.name for each in TASKS.cards().values() for metric in each.metrics]
+    assert len(own) == len(set(own)), "two tasks have a metric of one name"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name"),
+    [
+        ([((1, 3, 8, 8), "float32")], "segmentation"),
+        ([((1, 10), "float32")], "classification"),
+        ([((4, 10), "float16")], "classification"),
+        ([((1, 1), "float32")], "other"),  # one number is a measurement, no choice of classes
+        ([((1, 10), "int64")], "other"),
+        ([((1, 10, 7), "float32")], "other"),
+        ([((1, 10), "float32"), ((1, 3, 8, 8), "float32")], "other"),
+    ],
+)
+def test_tasks_are_told_by_their_outputs(outputs: list[tuple[tuple[int, ...], str]], name: str) -> None:
+    task, specs = recognize(outputs)
+    assert task.name == name
+    assert [(spec.shape, spec.dtype) for spec in specs] == outputs
+    assert {spec.role for spec in specs} == ({"scores"} if name == "other" else {"logits"})
+
+
+@pytest.mark.parametrize("name", [None, "", "denoiser", 3, ["segmentation"]])
+def test_a_name_of_no_task_is_other(name: object) -> None:
+    assert task_of(name) is TASKS.get("other", "task")
+
+
+def test_what_is_left_out_is_refused(tmp_path: Path) -> None:
+    task, scores = TASKS.get("other", "task"), TensorSpec("y", "scores", (1, 3))
+    values = np.zeros((1, 3))
+    assert task.agreement(values, values, "scores") is None
+    assert (task.compare(values, values, "scores"), task.score(values, "scores", values, 3)) == ({}, {})
+    assert not task.is_labelled(tmp_path)
+    rows = PictureRows(np.zeros((1, 3, 8, 8)), None, values, values, "scores", (), "", "")
+    for call, says in (
+        (lambda: task.with_role(scores, "labels"), "other has no choice of outputs"),
+        (lambda: task.labels(values, "scores"), "other has none"),
+        (lambda: task.open_labels(tmp_path), "other has none: give images alone"),
+        (lambda: task.draw(tmp_path / "x.png", rows), "other has none"),
+        (lambda: task.check_runs(model(scores)), "does not do; supported: segmentation, classification"),
+    ):
+        with pytest.raises(RequestError, match=says):
+            call()
+
+
+TOY = """
+from onenet.tasks import Metric, Task
+
+class Counting(Task):
+    name = title = "counting"
+    order = 15
+    output_roles = ("scores",)
+    metrics = (Metric("count_error", "count error", digits=1, higher_is_better=False, headline=True),)
+
+TASK = Counting()
+"""
+
+
+def test_a_task_is_found_by_its_file_being_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In reports and budgets, where lower is better, without a change in the product."""
+    (tmp_path / "counting.py").write_text(TOY)
+    monkeypatch.setattr(onenet.tasks, "__path__", [*onenet.tasks.__path__, str(tmp_path)])
+    assert list(TASKS.cards()) == ["segmentation", "counting", "classification", "other"]
+    assert headlines() == ("miou", "count_error", "top1")
+    assert summary.metrics()["count_error"].title == "count error"
+    (tmp_path / "budget.toml").write_text("[[budget]]\ncount_error = 2.5\n")
+    (entry,) = budget.read(tmp_path / "budget.toml").budget
+    assert entry.limits() == {"count_error": 2.5}
+    monkeypatch.undo()
+    with pytest.raises(RequestError, match="count_error is not known"):
+        budget.read(tmp_path / "budget.toml")

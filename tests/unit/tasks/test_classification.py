@@ -58,10 +58,6 @@ def test_one_other_first_class_fails_every_precision(precision: str) -> None:
     reference = logits(1)
     right = compare(TASK, LOGITS, TOLERANCES[precision], reference, reference.copy(), 0.05)
     assert right.passed and "top-1 classes agree on 100.00% (>= 99%)" in right.detail
-    wrong = compare(
-        TASK, LOGITS, TOLERANCES[precision], reference, flipped(reference, 1), 100.0 if precision == "int8" else 0.05
-    )
-    assert wrong.passed is (precision == "int8")  # with a step of 100 everything is a tie
     assert compare(TASK, LOGITS, TOLERANCES[precision], reference, flipped(reference, 1), 0.05).passed is False
 
 
@@ -196,5 +192,5 @@ def test_a_prediction_is_ranked_and_written(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_classifier_is_refused(output: TensorSpec) -> None:
-    with pytest.raises(RequestError, match="net.null gives .* and names 3 classes; a classification needs"):
+    with pytest.raises(RequestError, match=r"net.null gives .* and names 3 classes; a classification needs"):
         TASK.check_runs(model(output, np.zeros(output.shape)))

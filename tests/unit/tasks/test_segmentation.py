@@ -61,7 +61,7 @@ def test_a_plan_says_why_an_image_is_resized() -> None:
     assert make_plan(tiled, (16, 24), "resize").text == "resized to 8x12"
     plan = make_plan(net(), (16, 24))
     assert plan.resized and plan.reason == "no exact tiles: the artifact says nothing of tiles"
-    with pytest.raises(RequestError, match="net.null: no exact tiles: .* --fit resize stretches the image instead"):
+    with pytest.raises(RequestError, match=r"net.null: no exact tiles: .* --fit resize stretches the image instead"):
         make_plan(net(), (16, 24), "tile")
     with pytest.raises(RequestError, match="fit 'crop' is not known"):
         make_plan(net(), (8, 12), "crop")  # type: ignore[arg-type]  # wrong on purpose

@@ -29,7 +29,7 @@ def test_what_there_is() -> None:
     assert list(metrics()) == ["miou", "top1", "sqnr_db", "dice", "map50", "top5", "top5_agreement", "label_agreement"]
 
 
-@pytest.mark.parametrize("task", TASKS.cards().values(), ids=str)
+@pytest.mark.parametrize("task", TASKS.cards().values(), ids=list(TASKS.cards()))
 def test_every_task_keeps_the_contract(task: Task) -> None:
     assert task.name and task.title
     assert sum(metric.headline for metric in task.metrics) == bool(task.metrics)  # a budget measures one figure

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from onenet.base.data import parse_json
 from onenet.base.text import one_line
@@ -57,9 +57,9 @@ def converse(
         ToolError: there is no such program, it wrote more than ``largest`` bytes, or took longer than ``seconds``. It does not
             run any more then, nor after Ctrl-C.
     """
-    pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe, variables = subprocess.PIPE, {**os.environ, **(environment or {})}
     try:
-        process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, start_new_session=True, **pipes)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=variables, start_new_session=True)
     except OSError as error:
         raise ToolError(f"{what}: {command[0]} cannot be started ({error.strerror or error})") from error
     RUNNING.add(process)
@@ -79,12 +79,12 @@ def end_all() -> None:
 
 def ask(
     command: Sequence[str],
-    request: Mapping[str, Any],
+    request: Mapping[str, object],
     *,
     what: str,
     seconds: float,
     environment: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Send a request to an agent and take its answer, both JSON objects.
 
     Raises:
@@ -95,7 +95,7 @@ def ask(
     return parse_answer(converse(command, line, what=what, seconds=seconds, hold=True, environment=environment), what)
 
 
-def parse_answer(done: Done, what: str) -> dict[str, Any]:
+def parse_answer(done: Done, what: str) -> dict[str, object]:
     """What an agent that has ended said.
 
     Raises:

@@ -24,10 +24,11 @@ from onenet.runtimes.devices import visible_kinds
 
 if TYPE_CHECKING:
     from onenet.runtimes.agent.plan import Plan
-    from onenet.runtimes.document import Measurement, Row
+    from onenet.runtimes.agent.records import ThreadsRow
     from onenet.runtimes.measure import matrix
     from onenet.runtimes.measure.budget import Gate
     from onenet.runtimes.measure.campaign import Cell
+    from onenet.runtimes.measure.document import Measurement
     from onenet.runtimes.measure.documents import Failure
 
 EXAMPLE = "onenet bench build/*.tflite --device local --device ssh:pi@raspberrypi --threads 1,4"
@@ -138,9 +139,9 @@ class Request:
 
 def run(request: Request) -> int:
     """Measure and print; the exit code: 1 a golden check or a budget failed, 3 a device failed."""
-    from onenet.runtimes.document import Measurement
     from onenet.runtimes.measure import budget as budgets
     from onenet.runtimes.measure.campaign import Campaign, Store
+    from onenet.runtimes.measure.document import Measurement
     from onenet.runtimes.measure.documents import Failure
 
     budget = budgets.read(request.budget) if request.budget else None
@@ -152,7 +153,7 @@ def run(request: Request) -> int:
     failures = [*lost, *(each for each in results.values() if isinstance(each, Failure))]
     gates = budgets.check(budget, measurements, failures) if budget else []
     if request.json:
-        documents = [each.model_dump(mode="json", by_alias=True) for each in (*measurements, *failures)]
+        documents = [each.as_dict() for each in (*measurements, *failures)]
         console.print_json({"documents": documents, "gates": [gate.as_dict() for gate in gates]})
     else:
         print_results(measurements, failures, request.out)
@@ -323,7 +324,7 @@ def print_gates(gates: Sequence[Gate]) -> None:
     console.stdout().print(table)
 
 
-def figures(measurement: Measurement, row: Row) -> tuple[str, ...]:
+def figures(measurement: Measurement, row: ThreadsRow) -> tuple[str, ...]:
     emulated = "*" if measurement.device.emulated else ""
     peak = "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}"
     golden = "[green]✓[/green]" if measurement.parity.passed else "[red]✗[/red]"

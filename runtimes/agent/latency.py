@@ -9,17 +9,23 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onenet.runtimes.agent.plan import MOST_SAMPLES, Plan
+from onenet.runtimes.agent.records import Minute, Summary, SustainedRun
+
+T = TypeVar("T")
+Run = Callable[[], object]
+"""One inference."""
 
 RESAMPLES = 1_000
-"""Of the bootstrap."""
+"""How often the bootstrap draws."""
 
 
-def warm_up(run: Callable[[], Any], plan: Plan) -> int:
+def warm_up(run: Run, plan: Plan) -> int:
     """Run until caches, frequency and thread pools have settled; how often."""
     start, runs = time.perf_counter(), 0
     while runs < plan.warmup_runs or (time.perf_counter() - start < plan.warmup_seconds and runs < MOST_SAMPLES):
@@ -28,7 +34,7 @@ def warm_up(run: Callable[[], Any], plan: Plan) -> int:
     return runs
 
 
-def sample(run: Callable[[], Any], plan: Plan) -> list[float]:
+def sample(run: Run, plan: Plan) -> list[float]:
     """Milliseconds of each run, by a clock that does not jump."""
     start, samples = time.perf_counter(), list[float]()
     gc.collect()
@@ -41,22 +47,33 @@ def sample(run: Callable[[], Any], plan: Plan) -> list[float]:
     return samples
 
 
-def milliseconds(run: Callable[[], Any]) -> float:
+def milliseconds(run: Run) -> float:
     start = time.perf_counter_ns()
     run()
     return (time.perf_counter_ns() - start) / 1e6
 
 
-def sustain(run: Callable[[], Any], minutes: float, minute: float = 60.0) -> dict[str, Any]:
-    """Run without pause; percentiles of every minute, and how much slower the last whole one is than the first."""
-    rows, start = list[dict[str, Any]](), time.perf_counter()
+def timed(make: Callable[[], T]) -> tuple[float, T]:
+    """Milliseconds that something takes, and what it gives."""
+    start = time.perf_counter_ns()
+    result = make()
+    return figure((time.perf_counter_ns() - start) / 1e6), result
+
+
+def sustain(run: Run, minutes: float, minute: float = 60.0) -> SustainedRun:
+    """Run without pause; percentiles of every minute, and how much slower the last whole one is than the first.
+
+    Args:
+        minute: its length in seconds.
+    """
+    rows, start = list[Minute](), time.perf_counter()
     end = start + minutes * minute
     while (begin := time.perf_counter()) < end:
         samples = list[float]()
         while not samples or time.perf_counter() < min(begin + minute, end):
             samples.append(milliseconds(run))
-        rows.append({"minute": len(rows) + 1, "n": len(samples), **percentiles(samples)})
-    return {"minutes": rows, "drop_percent": drop_percent([row["p50_ms"] for row in rows])}
+        rows.append(Minute(len(rows) + 1, len(samples), *percentiles(samples)))
+    return SustainedRun(rows, drop_percent([row.p50_ms for row in rows]))
 
 
 def drop_percent(medians: list[float]) -> float:
@@ -64,12 +81,13 @@ def drop_percent(medians: list[float]) -> float:
     return round(100 * (medians[-1] / medians[0] - 1), 2) if medians and medians[0] else 0.0
 
 
-def percentiles(samples: Iterable[float]) -> dict[str, float]:
-    values = np.percentile(np.fromiter(samples, float), (50, 90, 99))
-    return dict(zip(("p50_ms", "p90_ms", "p99_ms"), map(figure, values)))
+def percentiles(samples: Iterable[float]) -> tuple[float, float, float]:
+    """The 50th, 90th and 99th."""
+    p50, p90, p99 = np.percentile(np.fromiter(samples, float), (50, 90, 99))
+    return figure(p50), figure(p90), figure(p99)
 
 
-def summary(rounds: list[list[float]]) -> dict[str, Any]:
+def summary(rounds: list[list[float]]) -> Summary:
     """The figures of a row from the samples of its rounds, in milliseconds.
 
     ``spread`` is the interquartile range over the median. ``ci95_ms`` is a bootstrap interval of the median: rounds are
@@ -80,18 +98,18 @@ def summary(rounds: list[list[float]]) -> dict[str, Any]:
     """
     together = np.concatenate([np.asarray(each, float) for each in rounds])
     low, median, high = np.percentile(together, (25, 50, 75))
-    return {
-        "n": int(together.size),
-        "mean_ms": figure(together.mean()),
-        **percentiles(together),
-        "min_ms": figure(together.min()),
-        "max_ms": figure(together.max()),
-        "spread": round(float((high - low) / median), 4) if median else 0.0,
-        "ci95_ms": [figure(each) for each in np.percentile(resampled_medians(rounds), (2.5, 97.5))],
-    }
+    return Summary(
+        int(together.size),
+        figure(together.mean()),
+        *percentiles(together),
+        min_ms=figure(together.min()),
+        max_ms=figure(together.max()),
+        spread=round(float((high - low) / median), 4) if median else 0.0,
+        ci95_ms=[figure(each) for each in np.percentile(resampled_medians(rounds), (2.5, 97.5))],
+    )
 
 
-def resampled_medians(rounds: list[list[float]], seed: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
+def resampled_medians(rounds: list[list[float]], seed: int = 0) -> NDArray[np.float64]:
     """Medians of ``RESAMPLES`` bootstrap samples, drawn in two stages: rounds, then runs of each."""
     random = np.random.default_rng(seed)
     values = [np.asarray(each, float)[:1000] for each in rounds]

@@ -12,39 +12,42 @@ import re
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from onenet.base.host import all_cores
+from onenet.runtimes.agent.records import Caution, DeviceInfo, State
 
 PROC, SYS = Path("/proc"), Path("/sys")
 FEATURES = (
     *("avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"),  # x86
     *("neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sme"),  # ARM
 )
-"""Of a processor, those that decide which kernels a runtime picks."""
+"""Abilities of a processor that decide which kernels a runtime picks."""
 THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 """Bits of the Raspberry Pi firmware's word (documentation of ``vcgencmd get_throttled``); the same + 16: since the start."""
 BUSY_PERCENT, WATCH_SECONDS = 10.0, 0.25
 """More of the processor time in use by others than this is too much; how long is watched."""
 
 
-def identity() -> dict[str, Any]:
-    """``document.DeviceInfo`` of this machine, without ``name`` and ``kind``."""
+def identity(name: str, kind: str) -> DeviceInfo:
+    """This machine, as the device that the user named so."""
     first = cpu_entries()
     flags = first.get("flags", first.get("Features", "")).split()
-    return {
-        "model": model(first),
-        "cpu": processor(first),
-        "cores": all_cores(),
-        "memory_bytes": memory_bytes(),
-        "system": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
-        "libc": " ".join(platform.libc_ver()).strip() or None,
-        "python": platform.python_version(),
-        "features": [each for each in FEATURES if each in flags],
-        "emulated": emulated(),
-        "virtual": "hypervisor" in flags if flags else None,
-    }
+    return DeviceInfo(
+        name,
+        kind,
+        model=model(first),
+        cpu=processor(first),
+        cores=all_cores(),
+        memory_bytes=memory_bytes(),
+        system=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        libc=" ".join(platform.libc_ver()).strip() or None,
+        python=platform.python_version(),
+        features=[each for each in FEATURES if each in flags],
+        emulated=emulated(),
+        virtual="hypervisor" in flags if flags else None,
+    )
 
 
 def cpu_entries() -> dict[str, str]:
@@ -59,7 +62,7 @@ def pairs(text: str) -> dict[str, str]:
 
 
 def model(entries: dict[str, str]) -> str:
-    """Of the board or the computer."""
+    """What the board or the computer is called."""
     places = (PROC / "device-tree/model", SYS / "class/dmi/id/product_name")
     found = [entries.get("Model"), *map(read, places), command("sysctl", "-n", "hw.model")]
     return next((each.strip("\0 \n") for each in found if each), "unknown")
@@ -115,17 +118,19 @@ def emulated_on(modalias: str, program_is_x86: bool) -> str | None:
     return f"emulated on {found.group(1)}" if found.group(1).startswith("x86") != program_is_x86 else None
 
 
-def state(start: float) -> dict[str, Any]:
-    """``document.State``. ``start``: ``time.monotonic()`` when the measurement began."""
-    return {
-        "seconds": round(time.monotonic() - start, 3),
-        "load": load(),
-        "temperature_c": temperatures(),
-        "frequency_mhz": frequencies(),
-        "governor": read(SYS / "devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "throttled": throttled(),
-        **power(),
-    }
+def state(start: float) -> State:
+    """This machine now. ``start``: ``time.monotonic()`` when the measurement began."""
+    supply = power()
+    return State(
+        seconds=round(time.monotonic() - start, 3),
+        load=load(),
+        temperature_c=temperatures(),
+        frequency_mhz=frequencies(),
+        governor=read(SYS / "devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        throttled=throttled(),
+        power=supply.source,
+        battery_percent=supply.battery_percent,
+    )
 
 
 def load() -> float | None:
@@ -164,14 +169,21 @@ def throttled() -> str | None:
     return ", ".join(now + before) or "no"
 
 
-def power() -> dict[str, Any]:
-    """Where the current comes from, and how full the battery is."""
+class Power(NamedTuple):
+    """Where the current comes from ("mains", "battery"; None: not known), and how full the battery is."""
+
+    source: str | None
+    battery_percent: float | None
+
+
+def power() -> Power:
+    """What this machine says of its supply."""
     supplies = [(read(each / "type"), each) for each in sorted(SYS.glob("class/power_supply/*"))]
     online = [read(each / "online") == "1" for kind, each in supplies if kind in ("Mains", "USB")]
     charge = [number(read(each / "capacity")) for kind, each in supplies if kind == "Battery"]
     if not supplies:
-        return {"power": None, "battery_percent": None}
-    return {"power": "mains" if any(online) or not charge else "battery", "battery_percent": charge[0] if charge else None}
+        return Power(None, None)
+    return Power("mains" if any(online) or not charge else "battery", charge[0] if charge else None)
 
 
 def busy_percent(seconds: float = WATCH_SECONDS) -> float | None:
@@ -191,18 +203,21 @@ def ticks() -> tuple[int, int] | None:
     return (sum(values) - values[3] - values[4], sum(values)) if len(values) >= 5 else None
 
 
-def cautions(
-    device: dict[str, Any], before: dict[str, Any], after: dict[str, Any], busy: float | None = None
-) -> list[dict[str, str]]:
-    """What makes times on a device worth less; ``docs/measuring.md`` has a remedy under each name."""
-    found = {
-        "emulated": device.get("emulated") and f"{device['emulated']}: times mean nothing, values do",
+def cautions(device: DeviceInfo, before: State, after: State, busy: float | None = None) -> list[Caution]:
+    """What makes times on a device worth less; ``docs/measuring.md`` has a remedy under each name.
+
+    Args:
+        before, after: its state at the beginning and at the end of the measurement.
+        busy: percent of its processor time that others used before; None where it was not looked at.
+    """
+    facts = {
+        "emulated": device.emulated is not None and f"{device.emulated}: times mean nothing, values do",
         "busy": busy is not None and busy > BUSY_PERCENT and f"{busy:.0f} % of the processor time was in use before the start",
-        "powersave": "powersave" in (before["governor"] or "") and "the governor is powersave",
-        "throttled": after["throttled"] not in (None, "no") and f"throttled: {after['throttled']}",
-        "battery": before["power"] == "battery" and "runs on battery",
+        "powersave": "powersave" in (before.governor or "") and "the governor is powersave",
+        "throttled": after.throttled not in (None, "no") and f"throttled: {after.throttled}",
+        "battery": before.power == "battery" and "runs on battery",
     }
-    return [{"name": name, "detail": str(detail)} for name, detail in found.items() if detail]
+    return [Caution(name, str(detail)) for name, detail in facts.items() if detail]
 
 
 def read(path: Path) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import cast
 
 from onenet.errors import RequestError
 
@@ -51,10 +52,12 @@ class Plan:
         """Seconds after which a device gives up by itself."""
         return self.timeout + 60 * self.sustained_minutes * max(1, len(self.threads))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As JSON holds it: with lists, no tuples."""
         return {**asdict(self), "threads": list(self.threads), "cores": list(self.cores)}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Plan:
-        return cls(**{**data, "threads": tuple(data["threads"]), "cores": tuple(data["cores"])})
+    def from_dict(cls, data: Mapping[str, object]) -> Plan:
+        """From what ``as_dict`` gave."""
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        return cast("Callable[..., Plan]", cls)(**values)

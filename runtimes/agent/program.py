@@ -18,89 +18,109 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
-from typing import Any, NoReturn
+from types import FrameType
+from typing import NoReturn, TextIO
 
 from onenet.base.data import parse_json
 from onenet.base.files import sha256_of
-from onenet.base.host import all_cores, peak_bytes, version_of
+from onenet.base.host import all_cores, version_of
 from onenet.base.process import ask
 from onenet.base.text import one_line
-from onenet.errors import NotShownError, OneNetError, RequestError, ToolError
-from onenet.runtimes import RUNTIMES, parity
-from onenet.runtimes.agent import content as outside
-from onenet.runtimes.agent import latency, machine
+from onenet.errors import OneNetError, RequestError, ToolError
+from onenet.runtimes import RUNTIMES
+from onenet.runtimes.agent import machine, tasks
+from onenet.runtimes.agent.content import make_content, threads_row
+from onenet.runtimes.agent.messages import Checked, Description, Profiled, Request, Sampled, Sustained, Task
 from onenet.runtimes.agent.plan import Plan
-from onenet.runtimes.artifact import Artifact, open_artifact
-from onenet.runtimes.session import Operators
-from onenet.runtimes.tensors import dequantize, to_canonical
+from onenet.runtimes.agent.records import Caution, Content, State, ThreadsRow, TimedOperator
 
 LONGEST_REQUEST = 1 << 20
 MEASURED = (".tflite", ".onnx", ".null")
 STATE_SECONDS = 5.0
 """Between two looks at temperature and frequency during a measurement."""
-PROFILE_RUNS = 20
+DESCRIBE_SECONDS = 60.0
+"""An interpreter may take so long to load."""
 PEAK_METHOD = "largest resident set of the measuring process (VmHWM), Python, numpy and the interpreter included"
-Request = dict[str, Any]
-Answer = dict[str, Any]
 
 
 # The supervisor: never opens an artifact itself, so that nothing in one can end it.
 
 
-def measure(request: Request) -> Answer:
+class Supervisor:
+    """Measures one artifact, every part of it in a process of its own.
+
+    Args:
+        request: what to measure.
+        start: ``time.monotonic()`` when it began.
+    """
+
+    def __init__(self, request: Request, start: float) -> None:
+        self.request, self.plan = request, request.plan
+        self.deadline = start + request.plan.deadline()
+
+    def have_done(self, name: str, threads: int | None = None, first: bool = False) -> dict[str, object]:
+        """The answer of a worker; see ``run_worker``."""
+        seconds = max(1.0, self.deadline - time.monotonic())
+        artifact, runtime = self.request.artifact, self.request.runtime
+        return run_worker(Task(name, seconds, artifact, self.plan, runtime, threads, first))
+
+    def row(self, threads: int) -> ThreadsRow:
+        """Everything of one number of threads."""
+        samples = [Sampled.from_dict(self.have_done("round", threads, i == 0)) for i in range(self.plan.rounds)]
+        sustained = Sustained.from_dict(self.have_done("sustain", threads)).run if self.plan.sustained_minutes else None
+        first = samples[0]
+        return threads_row(
+            threads,
+            [each.round for each in samples],
+            cores=self.plan.cores,
+            prepare_ms=first.prepare_ms,
+            finish_ms=first.finish_ms,
+            baseline_bytes=first.baseline_bytes,
+            peak_method=PEAK_METHOD if first.baseline_bytes else "",
+            sustained=sustained,
+        )
+
+    def operator_times(self) -> tuple[list[TimedOperator], list[Caution]]:
+        """What a profile says, or that there is none."""
+        times = Profiled.from_dict(self.have_done("profile")).times
+        missing = Caution("no-profile", "this interpreter does not say how long its operators take")
+        return times or [], [] if times else [missing]
+
+
+def measure(request: Request) -> Content:
     """The content of a document.
 
     Raises:
         OneNetError: as ``Device.measure``.
     """
-    start, path, plan = time.monotonic(), Path(request["artifact"]), Plan.from_dict(request["plan"])
-    check_file(path, request.get("sha256"))
-    deadline = start + plan.deadline()
+    start, path, plan = time.monotonic(), Path(request.artifact), request.plan
+    check_file(path, request.sha256)
+    supervisor = Supervisor(request, start)
     busy, states = machine.busy_percent(), [machine.state(start)]
-    device = {**machine.identity(), "name": "local", "kind": "local"}
-
-    def work(task: str, **more: Any) -> Answer:
-        return hire({**request, **more, "task": task}, max(1.0, deadline - time.monotonic()))
-
-    found = work("check")
-    cautions = list[dict[str, str]]()
-    with watching(states, start):
-        rows = [measure_row(threads, plan, work) for threads in plan.threads or (all_cores(),)]
+    device = machine.identity("local", "local")
+    checked = Checked.from_dict(supervisor.have_done("check"))
+    operators, cautions = checked.operators, list[Caution]()
+    with watch_state(states, start):
+        rows = [supervisor.row(threads) for threads in plan.threads or (all_cores(),)]
         if plan.profile:
-            found["operators"]["times"], cautions = profiled(work)
+            times, cautions = supervisor.operator_times()
+            operators = replace(operators, times=times)
     states.append(machine.state(start))
-    rows[0]["states"] = states
+    rows[0] = replace(rows[0], states=states)
     cautions += machine.cautions(device, states[0], states[-1], busy)
-    checked = {"passed": found["passed"], "where": "device", "checks": found["checks"]}
-    return outside.content(path, device, found["runtime"], checked, plan, rows, cautions, operators=found["operators"])
-
-
-def measure_row(threads: int, plan: Plan, work: Callable[..., Answer]) -> Answer:
-    rounds = [work("round", threads=threads, first=i == 0) for i in range(plan.rounds)]
-    extra = rounds[0].pop("once")
-    sustained = work("sustain", threads=threads)["sustained"] if plan.sustained_minutes else None
-    return outside.row(
-        threads,
-        rounds,
-        cores=list(plan.cores),
-        sustained=sustained,
-        peak_method=PEAK_METHOD if extra["baseline_bytes"] else "",
-        **extra,
-    )
-
-
-def profiled(work: Callable[..., Answer]) -> tuple[list[Answer], list[dict[str, str]]]:
-    times = work("profile")["times"]
-    missing = {"name": "no-profile", "detail": "this interpreter does not say how long its operators take"}
-    return times or [], [] if times else [missing]
+    return make_content(path, device, checked.runtime, checked.parity, plan, rows, cautions, operators=operators)
 
 
 def check_file(path: Path, sha256: str | None) -> None:
+    """
+    Raises:
+        RequestError: there is no such file, or nothing here measures its format.
+        ToolError: it is another file than the one that was sent.
+    """
     if not path.is_file():
         raise RequestError(f"artifact {path} is not a file here")
     if path.suffix not in MEASURED:
@@ -111,7 +131,7 @@ def check_file(path: Path, sha256: str | None) -> None:
 
 
 @contextmanager
-def watching(states: list[Answer], start: float) -> Iterator[None]:
+def watch_state(states: list[State], start: float) -> Iterator[None]:
     """Look at the machine every few seconds, from this process, which is not the one that is timed."""
     over = threading.Event()
 
@@ -128,15 +148,16 @@ def watching(states: list[Answer], start: float) -> Iterator[None]:
         watcher.join()
 
 
-def hire(task: Request, seconds: float) -> Answer:
+def run_worker(task: Task) -> dict[str, object]:
     """Have a task done by a process of its own.
 
     Raises:
-        OneNetError: it found one.
-        ToolError: it was killed, took too long, or fell silent.
+        OneNetError: the task ended with one.
+        ToolError: it was killed, took too long, or gave no answer.
     """
-    name = Path(task["artifact"]).name if "artifact" in task else task["package"]
-    return ask([sys.executable, *command_line(), "work"], {**task, "seconds": seconds}, what=f"running {name}", seconds=seconds)
+    name = Path(task.artifact).name if task.artifact else str(task.runtime)
+    command = [sys.executable, *command_line(), "work"]
+    return ask(command, task.as_dict(), what=f"running {name}", seconds=task.seconds)
 
 
 def command_line() -> list[str]:
@@ -145,174 +166,57 @@ def command_line() -> list[str]:
     return [str(own)] if own.suffix == ".pyz" else ["-m", "onenet.runtimes.agent.program"]
 
 
-def describe() -> Answer:
+def describe() -> Description:
     """The machine, and which interpreters load here."""
     cards = [card for card in RUNTIMES.cards().values() if card.travels and card.packages]
-    found = {card.name: hire({"task": "try", "package": card.name}, 60.0) for card in cards}
+    versions = {card.name: run_worker(Task("try", DESCRIBE_SECONDS, runtime=card.name))["version"] for card in cards}
     free = os.statvfs(".") if hasattr(os, "statvfs") else None
-    return {
-        "device": machine.identity(),
-        "state": machine.state(time.monotonic()),
-        "busy_percent": machine.busy_percent(),
-        "runtimes": found,
-        "numpy": version_of("numpy"),
-        "free_bytes": free.f_bavail * free.f_frsize if free else None,
-    }
-
-
-# The worker: one task, then it is gone.
-
-
-def work(task: Request) -> Answer:
-    lower_chances()
-    if task["task"] == "try":
-        return {"version": try_package(task["package"])}
-    return TASKS[task["task"]](task, Plan.from_dict(task["plan"]))
-
-
-def lower_chances() -> None:
-    """Where memory runs out, this process goes and not the one that reports it."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def try_package(package: str) -> str | None:
-    """Its version where it can be imported."""
-    return version_of(package) if RUNTIMES.get(package, "runtime").is_usable() else None
-
-
-def check(task: Request, plan: Plan) -> Answer:
-    """The golden pair, and what the file is made of."""
-    del plan
-    found = parity.verify_here(Path(task["artifact"]), task.get("threads"), task.get("runtime"))
-    operators = Operators({})
-    with suppress(NotShownError):
-        operators = open_task(task).session.operators()
-    return {**found.as_dict(), "operators": {**asdict(operators), "times": []}}
-
-
-def open_task(task: Request, threads: int | None = None) -> Artifact:
-    return open_artifact(Path(task["artifact"]), threads, runtime=task.get("runtime"))
-
-
-def one_round(task: Request, plan: Plan) -> Answer:
-    bind(plan)
-    baseline = peak_bytes()
-    load_ms, artifact = timed(lambda: open_task(task, task["threads"]))
-    feeds, stored = golden_feeds(artifact)
-    first_ms, results = timed(lambda: artifact.session.run(stored))
-
-    def run() -> None:
-        artifact.session.run(stored)
-
-    warmup_runs = latency.warm_up(run, plan)
-    samples = latency.sample(run, plan)
-    answer = {
-        "load_ms": load_ms,
-        "first_ms": first_ms,
-        "warmup_runs": warmup_runs,
-        "samples_ms": [latency.figure(each) for each in samples],
-        "peak_bytes": peak_bytes(),
-    }
-    if task["first"]:
-        answer["once"] = {"baseline_bytes": baseline, **around(artifact, feeds, results)}
-    return answer
-
-
-def around(artifact: Artifact, feeds: dict[str, Any], results: dict[str, Any]) -> Answer:
-    """What an app computes before and after: pixels in [0, 1] to stored inputs, stored outputs to labels."""
-
-    def prepare() -> None:
-        artifact.stored(feeds)
-
-    def finish() -> None:
-        for spec in artifact.outputs:
-            value = to_canonical(dequantize(results[spec.name], spec), spec)
-            if spec.role in ("logits", "probabilities"):
-                value.argmax(1)
-
-    return {
-        "prepare_ms": latency.figure(median(latency.milliseconds(prepare) for _ in range(5))),
-        "finish_ms": latency.figure(median(latency.milliseconds(finish) for _ in range(5))),
-    }
-
-
-def sustain(task: Request, plan: Plan) -> Answer:
-    bind(plan)
-    artifact = open_task(task, task["threads"])
-    _, stored = golden_feeds(artifact)
-    artifact.session.run(stored)
-    return {"sustained": latency.sustain(lambda: artifact.session.run(stored), plan.sustained_minutes)}
-
-
-def profile(task: Request, plan: Plan) -> Answer:
-    bind(plan)
-    artifact = open_task(task, plan.threads[0] if plan.threads else None)
-    _, stored = golden_feeds(artifact)
-    try:
-        times = artifact.session.profile(stored, PROFILE_RUNS)
-    except NotShownError:
-        return {"times": None}
-    return {"times": [asdict(each) for each in times]}
-
-
-TASKS: dict[str, Callable[[Request, Plan], Answer]] = {
-    "check": check,
-    "round": one_round,
-    "sustain": sustain,
-    "profile": profile,
-}
-
-
-def golden_feeds(artifact: Artifact) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The golden input as canonical tensors, and as the artifact stores it."""
-    feeds, _ = parity.read_golden(artifact)
-    return feeds, artifact.stored(feeds)
-
-
-def timed(make: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter_ns()
-    made = make()
-    return latency.figure((time.perf_counter_ns() - start) / 1e6), made
-
-
-def bind(plan: Plan) -> None:
-    """Onto the cores that were asked for.
-
-    Raises:
-        RequestError: the system has no such cores, or cannot bind.
-    """
-    if not plan.cores:
-        return
-    try:
-        os.sched_setaffinity(0, plan.cores)
-    except (AttributeError, OSError) as error:
-        cores = ", ".join(map(str, plan.cores))
-        raise RequestError(f"cores {cores} cannot be bound to here ({one_line(error)}); leave --cores out") from error
+    return Description(
+        device=machine.identity("local", "local"),
+        state=machine.state(time.monotonic()),
+        busy_percent=machine.busy_percent(),
+        runtimes={name: None if version is None else str(version) for name, version in versions.items()},
+        numpy=version_of("numpy"),
+        free_bytes=free.f_bavail * free.f_frsize if free else None,
+    )
 
 
 # The program.
 
 
 def main(arguments: list[str]) -> int:
-    signal.signal(signal.SIGTERM, leave)
-    given = parser().parse_args(arguments)
+    """What the command line asks for; its exit code."""
+    signal.signal(signal.SIGTERM, exit_on_signal)
+    options = parser().parse_args(arguments)
     out = take_stdout()
-    if given.do == "measure":
-        plan = Plan(threads=given.threads, runs=given.runs, seconds=given.seconds, rounds=given.rounds, profile=given.profile)
-        request = {"do": "measure", "artifact": str(given.artifact), "plan": plan.as_dict()}
-        return answer(lambda: respond(request), out)
-    if given.do == "describe":
-        return answer(describe, out)
-    request = parse_json(sys.stdin.buffer.readline(LONGEST_REQUEST))
-    threading.Thread(target=lifeline, daemon=True).start()
-    if given.do == "work":
-        give_up_after(request["seconds"])
-        return answer(lambda: work(request), out)
-    return answer(lambda: respond(request), out)
+    if options.do == "measure":
+        plan = Plan(
+            threads=options.threads,
+            runs=options.runs,
+            seconds=options.seconds,
+            rounds=options.rounds,
+            profile=options.profile,
+        )
+        return answer(lambda: measure(Request(str(options.artifact), plan)).as_dict(), out)
+    if options.do == "describe":
+        return answer(lambda: describe().as_dict(), out)
+    message = parse_json(sys.stdin.buffer.readline(LONGEST_REQUEST))
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    if options.do == "work":
+        task = Task.from_dict(message)
+        end_after(task.seconds)
+        return answer(lambda: tasks.work(task), out)
+    return answer(lambda: respond(message), out)
+
+
+def respond(message: Mapping[str, object]) -> dict[str, object]:
+    """The answer to a request that came as JSON."""
+    return describe().as_dict() if message["do"] == "describe" else measure(Request.from_dict(message)).as_dict()
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line of the program."""
+
     def numbers(text: str) -> tuple[int, ...]:
         return tuple(int(each) for each in text.split(","))
 
@@ -322,9 +226,9 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("measure", help="print one JSON document")
     one.add_argument("artifact", type=Path, help=", ".join(MEASURED[:2]))
     one.add_argument("--threads", type=numbers, default=(), help="1,2,4: a row for each (default: all cores)")
-    one.add_argument("--runs", type=int, default=plan.runs, help="at least so many in a round (%(default)s)")
-    one.add_argument("--seconds", type=float, default=plan.seconds, help="at least so long a round (%(default)s)")
-    one.add_argument("--rounds", type=int, default=plan.rounds, help="processes, each loads the artifact anew (%(default)s)")
+    one.add_argument("--runs", type=int, default=plan.runs, help="minimum samples per round (%(default)s)")
+    one.add_argument("--seconds", type=float, default=plan.seconds, help="minimum seconds per round (%(default)s)")
+    one.add_argument("--rounds", type=int, default=plan.rounds, help="processes; each loads the artifact anew (%(default)s)")
     one.add_argument("--profile", action="store_true", help="time every operator as well")
     commands.add_parser("describe", help="print what this machine is and which interpreters it has")
     commands.add_parser("serve", help="take a request from stdin")
@@ -332,36 +236,32 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def respond(request: Request) -> Answer:
-    return describe() if request["do"] == "describe" else measure(request)
-
-
-def answer(make: Callable[[], Answer], out: Any) -> int:
+def answer(make: Callable[[], dict[str, object]], out: TextIO) -> int:
     """Print what ``make`` gives, or the error that ended it; its exit code."""
-    code, found = 0, dict[str, Any]()
+    code, content = 0, dict[str, object]()
     try:
-        found = make()
+        content = make()
     except OneNetError as error:
-        code, found = error.exit_code, {"error": type(error).__name__, "text": one_line(error)}
+        code, content = error.exit_code, {"error": type(error).__name__, "text": one_line(error)}
     except MemoryError:
-        code, found = 3, {"error": "ToolError", "text": "the device ran out of memory"}
+        code, content = 3, {"error": "ToolError", "text": "the device ran out of memory"}
     except Exception as error:  # nobody knows what an artifact leads an interpreter to raise
-        code, found = 3, {"error": "ToolError", "text": f"{type(error).__name__}: {one_line(error)}"}
+        code, content = 3, {"error": "ToolError", "text": f"{type(error).__name__}: {one_line(error)}"}
     with suppress(BrokenPipeError):  # nobody is there any more
-        json.dump(found, out)
+        json.dump(content, out)
         out.write("\n")
         out.close()
     return code
 
 
-def take_stdout() -> Any:
+def take_stdout() -> TextIO:
     """What was stdout before an interpreter could print there."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return out
 
 
-def lifeline() -> None:
+def end_with_stdin() -> None:
     """End at the end of stdin: whoever asked is gone."""
     while os.read(0, 1 << 16):  # not through sys.stdin, whose lock Python would miss at its end
         pass
@@ -372,12 +272,13 @@ def lifeline() -> None:
     os._exit(ToolError.exit_code)
 
 
-def leave(number: int, frame: Any) -> NoReturn:
+def exit_on_signal(number: int, frame: FrameType | None) -> NoReturn:
+    """Handles SIGTERM."""
     del number, frame
     raise SystemExit(ToolError.exit_code)
 
 
-def give_up_after(seconds: float) -> None:
+def end_after(seconds: float) -> None:
     """The system's own alarm: an interpreter that hangs in its own code hears nothing else."""
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -13,6 +13,7 @@ from pathlib import Path
 from onenet.base.folder import Folder
 from onenet.errors import RequestError
 from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.agent.records import DeviceInfo
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,7 @@ class Finding:
 class Examination:
     """What ``Device.examine`` gives."""
 
-    device: dict[str, object]
-    """As ``document.DeviceInfo``."""
+    device: DeviceInfo
     findings: tuple[Finding, ...]
 
     @property

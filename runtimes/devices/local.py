@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from onenet.base.files import sha256_of
 from onenet.base.process import ask
 from onenet.errors import RequestError
+from onenet.runtimes.agent.messages import Request
 from onenet.runtimes.devices import Device, DeviceKind, Examination, Job
 from onenet.runtimes.devices.description import examination_of
 from onenet.runtimes.devices.pack import pack
+
+AGENT = "the agent on this machine"
+ANSWER_SECONDS = 10.0
+"""How long after its own deadline the agent may answer."""
+DESCRIBE_SECONDS = 120.0
 
 
 class Local(Device):
@@ -25,21 +30,21 @@ class Local(Device):
         self.agent = Path(self.folder.name) / "onenet-agent.pyz"
         self.agent.write_bytes(pack())
 
-    def measure(self, job: Job) -> dict[str, Any]:
+    def measure(self, job: Job) -> dict[str, object]:
         job.say("measuring")
-        request = {
-            "do": "measure",
-            "artifact": str(job.artifact.absolute()),
-            "plan": job.plan.as_dict(),
-            "runtime": job.runtime,
-        }
-        return self.ask({**request, "sha256": sha256_of(job.artifact)}, job.plan.deadline() + 10)
+        request = Request(str(job.artifact.absolute()), job.plan, sha256_of(job.artifact), job.runtime)
+        return self.ask(request.as_dict(), job.plan.deadline() + ANSWER_SECONDS)
 
     def examine(self) -> Examination:
-        return examination_of(self.ask({"do": "describe"}, 120), 'pip install "onenet-export[runtime]"')
+        return examination_of(self.ask({"do": "describe"}, DESCRIBE_SECONDS), 'pip install "onenet-export[runtime]"', AGENT)
 
-    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        return ask([sys.executable, str(self.agent), "serve"], request, what="the agent on this machine", seconds=seconds)
+    def ask(self, request: Mapping[str, object], seconds: float) -> dict[str, object]:
+        """The agent's answer.
+
+        Raises:
+            OneNetError: as ``process.ask``.
+        """
+        return ask([sys.executable, str(self.agent), "serve"], request, what=AGENT, seconds=seconds)
 
     def set_up(self, say: Callable[[str], None]) -> None:
         del say

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from onenet.errors import ToolError
+from onenet.runtimes.agent.records import DeviceInfo, Interpreter, Parity, Round
 from onenet.runtimes.devices import Device, DeviceKind, Examination, Job
 
 
@@ -20,22 +20,25 @@ class Null(Device):
         super().__init__("null", failure)
         self.failure = failure
 
-    def measure(self, job: Job) -> dict[str, Any]:
-        from onenet.runtimes.agent import content as outside  # loads numpy, which a card must not
+    def measure(self, job: Job) -> dict[str, object]:
+        from onenet.runtimes.agent.content import make_content, threads_row  # a card must not load what verifies artifacts
         from onenet.runtimes.artifact import manifest_of
 
         if self.failure:
             raise ToolError(self.failure)
         job.say("measuring")
         manifest_of(job.artifact)
-        once = {"load_ms": 1.0, "first_ms": 1.0, "warmup_runs": job.plan.warmup_runs, "samples_ms": [1.0] * job.plan.runs}
-        rows = [outside.row(threads, [once] * job.plan.rounds) for threads in job.plan.threads or (1,)]
-        runtime = {"name": "null", "version": "1"}
-        parity = {"passed": True, "where": "device", "checks": []}
-        return outside.content(job.artifact, {"name": self.name, "kind": self.kind}, runtime, parity, job.plan, rows)
+        once = Round(1.0, 1.0, job.plan.warmup_runs, [1.0] * job.plan.runs)
+        rows = [threads_row(threads, [once] * job.plan.rounds) for threads in job.plan.threads or (1,)]
+        checked = Parity(True, "device", [])
+        return make_content(job.artifact, self.info(), Interpreter("null", "1"), checked, job.plan, rows).as_dict()
 
     def examine(self) -> Examination:
-        return Examination({"name": self.name, "kind": self.kind}, ())
+        return Examination(self.info(), ())
+
+    def info(self) -> DeviceInfo:
+        """All that can be said of it."""
+        return DeviceInfo(self.name, self.kind)
 
     def set_up(self, say: Callable[[str], None]) -> None:
         say("nothing to do")

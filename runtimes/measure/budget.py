@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 from onenet.base.text import one_line
 from onenet.base.toml import read_toml
 from onenet.errors import RequestError
-from onenet.runtimes.document import ArtifactInfo, Measurement
+from onenet.runtimes.agent.records import ArtifactInfo
+from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, Failure, Line
 from onenet.tasks import metrics
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from onenet.base.files import sha256_of, temporary_folder
 from onenet.base.process import end_all
 from onenet.errors import CheckError, OneNetError, ToolError
-from onenet.runtimes import document
-from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent.content import artifact_info
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import KINDS, Device, Job, open_device
-from onenet.runtimes.document import Measurement
+from onenet.runtimes.measure import document
+from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure, failure_document
 
 FORMATS = {"ai-edge-litert": ".tflite", "tflite-runtime": ".tflite", "benchmark_model": ".tflite", "onnxruntime": ".onnx"}
@@ -96,7 +96,7 @@ class Store:
         final, other = (self.folder / (name + each) for each in suffixes[:: -1 if isinstance(result, Failure) else 1])
         with temporary_folder(self.folder) as folder:
             made = folder / final.name
-            made.write_text(result.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+            made.write_text(result.to_json(), encoding="utf-8")
             os.replace(made, final)
         other.unlink(missing_ok=True)
 
@@ -193,7 +193,7 @@ def measure(device: Device, job: Job) -> Measurement:
     told = answer.get("device")
     own = {
         "measured": document.now(),
-        "artifact": outside.artifact_info(job.artifact),
+        "artifact": artifact_info(job.artifact).as_dict(),
         "device": {**(told if isinstance(told, dict) else {}), "name": device.name, "kind": device.kind},
         "plan": job.plan.as_dict(),
     }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, ValidationError
+from typing import Literal
 
 from onenet.base.data import parse_json
 from onenet.base.text import one_line
 from onenet.errors import CheckError, RequestError
-from onenet.runtimes import document
-from onenet.runtimes.document import ArtifactInfo, Measurement, Record, Row, Text, problem
+from onenet.runtimes.agent.records import ArtifactInfo, Record, Text, ThreadsRow
+from onenet.runtimes.devices.answers import read_as
+from onenet.runtimes.measure import document
+from onenet.runtimes.measure.document import Measurement
 
 FAILURE_SUFFIX = ".failure.json"
 LARGEST_FAILURE = 1 << 20
@@ -22,10 +23,11 @@ MOST = 5000
 """Documents of one report."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Failure(Record):
     """An artifact that a device could not measure. ``artifact`` is its file name alone where it could not be read."""
 
-    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    schema: Literal[1] = 1
     artifact: ArtifactInfo | Text
     device: Text
     error: Text
@@ -34,18 +36,24 @@ class Failure(Record):
 
     @property
     def file(self) -> str:
+        """Name of the artifact's file."""
         return self.artifact if isinstance(self.artifact, str) else self.artifact.file
 
+    def to_json(self) -> str:
+        """As it is written to a file."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=1)
 
-def failure_document(artifact: dict[str, Any] | str, device: str, error: Exception) -> Failure:
-    """What is kept of a measurement that failed; ``to_json`` of it goes into ``NAME.failure.json``.
+
+def failure_document(artifact: ArtifactInfo | str, device: str, error: Exception) -> Failure:
+    """What is kept of a measurement that failed.
 
     Args:
-        artifact: ``outside.artifact_info``, or the file's name where that cannot be had.
+        artifact: its file's name where no more is known.
         device: as the user asked for it.
     """
-    name, text = type(error).__name__, one_line(error)[:2000]
-    return Failure.model_validate({"schema": 1, "artifact": artifact, "device": device[:2000], "error": name, "text": text})
+    what = artifact if isinstance(artifact, str) else artifact.as_dict()
+    content = {"artifact": what, "device": device[:2000], "error": type(error).__name__, "text": one_line(error)[:2000]}
+    return read_as(Failure, content)
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Line:
     """One row of a measurement together with what it is a row of."""
 
     measurement: Measurement
-    row: Row
+    row: ThreadsRow
 
     @property
     def device(self) -> str:
@@ -149,10 +157,12 @@ def read_failure(path: Path) -> Failure:
             data = stream.read(LARGEST_FAILURE + 1)
         if len(data) > LARGEST_FAILURE:
             raise CheckError(f"{path} is not a failure: larger than {LARGEST_FAILURE} bytes")
-        return Failure.model_validate(parse_json(data))
+        content = parse_json(data)
     except OSError as error:
         raise CheckError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValidationError as error:
-        raise CheckError(f"{path} is not a failure: {problem(error)}") from error
     except ValueError as error:
         raise CheckError(f"{path} is not a failure: not JSON ({one_line(error)})") from error
+    try:
+        return read_as(Failure, content)
+    except ValueError as error:
+        raise CheckError(f"{path} is not a failure: {error}") from error

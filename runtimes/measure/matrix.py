@@ -26,7 +26,7 @@ from onenet import __version__
 from onenet.base.toml import read_toml
 from onenet.errors import RequestError
 from onenet.runtimes.agent.plan import Plan
-from onenet.runtimes.document import problem
+from onenet.runtimes.devices.answers import problem
 
 NOT_HERE = ("out", "json", "preview")
 """Options of ``onenet export`` that a campaign decides itself."""

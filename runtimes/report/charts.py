@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
-from onenet.runtimes.document import Sustained
+from onenet.runtimes.agent.records import SustainedRun
 from onenet.runtimes.report.format import TARGETS
 from onenet.runtimes.report.svg import Axis, Drawing, axis, number
 
@@ -238,7 +238,7 @@ def shape_range(rows: Iterable[Sequence[Sequence[float]]]) -> tuple[float, float
     return -min(max(0.02, np.ceil(-100 * min(lows)) / 100), 0.5), min(max(0.05, np.ceil(100 * max(highs)) / 100), 1.0)
 
 
-def sustained(run: Sustained, target: str, title: str) -> Markup:
+def sustained(run: SustainedRun, target: str, title: str) -> Markup:
     """Median, p90 and p99 of every minute, from 0."""
     words = f"{title}: milliseconds by minute, {run.drop_percent:+.1f} % from the first minute to the last"
     drawing = Drawing(WIDTH, HEIGHT, words)

@@ -17,7 +17,9 @@ from onenet.base.data import parse_json
 from onenet.base.files import sha256_of
 from onenet.base.text import one_line
 from onenet.errors import CheckError, RequestError
-from onenet.runtimes.document import Measurement, Number, Text, problem
+from onenet.runtimes.agent.records import Number, Text
+from onenet.runtimes.devices.answers import problem
+from onenet.runtimes.measure.document import Measurement
 
 WIDTHS = (1040, 780, 520, 340)
 """Of a picture, tried in this order until it is small enough."""

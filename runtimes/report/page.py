@@ -15,9 +15,10 @@ from typing import Any
 from markupsafe import Markup
 
 from onenet.base.host import require
-from onenet.runtimes.document import Measurement, OperatorTime, State
+from onenet.runtimes.agent.records import State, TimedOperator
 from onenet.runtimes.layers import Difference, Layer, Profile, side_by_side
 from onenet.runtimes.measure.budget import Gate
+from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report import charts, summary
 from onenet.runtimes.report.charts import Curve, Point
@@ -270,7 +271,7 @@ def operator_times(measurements: Sequence[Measurement], named: dict[str, str]) -
             }
 
 
-def by_kind(times: Sequence[OperatorTime]) -> list[tuple[str, int, float, float]]:
+def by_kind(times: Sequence[TimedOperator]) -> list[tuple[str, int, float, float]]:
     """Kind, number of operators, milliseconds and share of all; the slowest kinds, then the rest together."""
     total, kinds = sum(one.ms for one in times) or 1.0, defaultdict[str, list[float]](list)
     for one in times:

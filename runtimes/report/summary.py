@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from onenet.runtimes.document import Measurement
 from onenet.runtimes.measure.budget import Gate
+from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report.format import TARGETS
 from onenet.tasks import Metric, headlines, metrics

@@ -100,7 +100,7 @@ def rows_csv(documents: Documents) -> str:
 def record(line: Line, qualities: Sequence[str]) -> dict[str, Any]:
     measurement, row = line.measurement, line.row
     artifact, device = measurement.artifact, measurement.device
-    figures = row.summary.model_dump(exclude={"ci95_ms"})
+    figures = {name: value for name, value in row.summary.as_dict().items() if name != "ci95_ms"}
     low, high = row.summary.ci95_ms
     return {
         "artifact": artifact.file,
@@ -164,8 +164,8 @@ def merged(documents: Documents, gates: Sequence[Gate] | None = None) -> dict[st
     """All documents in one, raw samples included."""
     return {
         "schema": SCHEMA,
-        "measurements": [each.model_dump(mode="json", by_alias=True) for each in documents.measurements],
-        "failures": [each.model_dump(mode="json", by_alias=True) for each in documents.failures],
+        "measurements": [each.as_dict() for each in documents.measurements],
+        "failures": [each.as_dict() for each in documents.failures],
         "gates": None if gates is None else [gate.as_dict() for gate in gates],
     }
 

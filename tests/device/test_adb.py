@@ -15,7 +15,7 @@ import pytest
 
 from onenet.errors import OneNetError, RequestError, ToolError
 from onenet.runtimes import document, open_session
-from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent.content import golden_inputs
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import Job, native, open_device
 from onenet.runtimes.devices.adb import android, bridge
@@ -53,7 +53,7 @@ def artifact() -> Path:
 @pytest.fixture(scope="module")
 def right_outputs(artifact: Path) -> bytes:
     """The golden output, computed here."""
-    (value,) = open_session(artifact).run(outside.golden_inputs(artifact)).values()
+    (value,) = open_session(artifact).run(golden_inputs(artifact)).values()
     return bytes(value.tobytes())
 
 

@@ -25,13 +25,13 @@ import onenet
 from onenet.base import process
 from onenet.base.quiet import quiet
 from onenet.errors import RequestError, ToolError
-from onenet.runtimes import document
-from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent.content import golden_inputs
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import Job, open_device
 from onenet.runtimes.devices.browser import device as browser_device
 from onenet.runtimes.devices.browser import host as browser_host
 from onenet.runtimes.devices.browser import packages as browser_packages
+from onenet.runtimes.measure import document
 from tests.conftest import HEED_CTRL_C
 from tests.device import tiny
 
@@ -495,6 +495,6 @@ def test_the_page_is_given_the_golden_input() -> None:
     path = tiny.artifact("tflite", "fp32")
     page = browser_device.Page(Job(path, ONCE), "chromium")
     files = page.files({})
-    (golden,) = outside.golden_inputs(path).values()
+    (golden,) = golden_inputs(path).values()
     assert np.array_equal(np.frombuffer(files["input0"], "<f4").reshape(golden.shape), golden)  # type: ignore[arg-type]
     assert files["artifact"] == path.read_bytes()

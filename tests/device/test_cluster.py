@@ -55,7 +55,10 @@ def run(folder: Path, executor: str) -> list[dict[str, Any]]:
     assert done.exit_code == 3, done.output  # the export that fails
     assert "no-such-option" in " ".join(done.stdout.split())
     found = load([out]).measurements
-    return [each.model_dump(mode="json", exclude={"measured"}) for each in sorted(found, key=lambda each: each.artifact.file)]
+    return [
+        {k: v for k, v in each.as_dict().items() if k != "measured"}
+        for each in sorted(found, key=lambda each: each.artifact.file)
+    ]
 
 
 # Ray leaves sockets open, and forks, which JAX objects to where a converter in another test of this process has imported it.

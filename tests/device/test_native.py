@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from onenet.base.quiet import quiet
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.runtimes import document
-from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent.content import golden_inputs, judge_outputs
 from onenet.runtimes.agent.latency import MOST_SAMPLES, Plan
 from onenet.runtimes.devices import Job, native, open_device
 from onenet.runtimes.devices.adb import device as adb
+from onenet.runtimes.devices.adb import runners
 from onenet.runtimes.devices.native import build
+from onenet.runtimes.measure import document
 from tests.device import lab, phone, tiny
 from tests.device.adbd import until
 
@@ -66,7 +67,7 @@ class Runner:
             (folder / name).mkdir()
 
     def feed(self, values: Mapping[str, NDArray[Any]]) -> None:
-        adb.written(values, self.folder / "in", "")
+        runners.write_inputs(values, self.folder / "in", "")
 
     def start(self, runtime: str, model: Path, **settings: object) -> subprocess.Popen[bytes]:
         where = self.built.folder
@@ -87,7 +88,7 @@ class Runner:
     def run(self, runtime: str, model: Path, **settings: object) -> dict[str, Any]:
         code, out, err = self.result(runtime, model, **settings)
         assert code == 0, err
-        return adb.checked(out, "the runner")
+        return runners.read_report(out, "the runner").as_dict()
 
     def result(self, runtime: str, model: Path, **settings: object) -> tuple[int, str, str]:
         with self.start(runtime, model, **settings) as process:
@@ -218,7 +219,7 @@ def test_it_ends_with_its_stdin(runner: Runner, two_by_two: Path) -> None:
 
 def test_litert_takes_threads(runner: Runner) -> None:
     path = tiny.artifact("tflite", "fp32")
-    runner.feed(outside.golden_inputs(path))
+    runner.feed(golden_inputs(path))
     counts = {}
     for threads in (1, 3):
         with runner.start("litert", path, threads=threads, runs=10**8) as process:
@@ -234,10 +235,10 @@ def test_a_processor_of_old_phones(runner: Runner) -> None:
     """Cortex-A53. LiteRT's WebGPU accelerator would die there of an illegal instruction; it is not in the bundle."""
     runner.processor = "cortex-a53"
     path = tiny.artifact("tflite", "int8")
-    runner.feed(outside.golden_inputs(path))
+    runner.feed(golden_inputs(path))
     outputs = runner.run("litert", path)["outputs"]
     values = {name: (runner.folder / "out" / str(index)).read_bytes() for index, name in enumerate(outputs)}
-    assert outside.judge(path, values)["passed"]
+    assert judge_outputs(path, values)["passed"]
 
 
 # --- the bundle -----------------------------------------------------------------------------------------------------------

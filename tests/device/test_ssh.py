@@ -28,10 +28,10 @@ from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import default_calibration, load_samples
 from onenet.errors import OneNetError, RequestError, ToolError
 from onenet.model import Model
-from onenet.runtimes import document
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import Examination, Job, open_device
-from onenet.runtimes.devices.ssh.device import Found, Ssh, packages_for, remote_name
+from onenet.runtimes.devices.ssh.device import RemoteMachine, Ssh, packages_for, remote_name
+from onenet.runtimes.measure import document
 from tests.device import pi as lab
 from tests.device.pi import Pi, wait_until
 from tests.null_artifact import write_null
@@ -401,7 +401,7 @@ def test_a_missing_interpreter_is_named_with_its_remedy(
     assert bookworm.pi.folders_of("fresh") in ([], [".cache"])
 
 
-LOOKED = Found(
+LOOKED = RemoteMachine(
     python=(3, 11, 2),
     bits=64,
     machine="aarch64",
@@ -424,7 +424,7 @@ LOOKED = Found(
     ],
 )
 def test_interpreters_follow_from_python_and_the_c_library(change: dict[str, Any], expected: list[str]) -> None:
-    assert packages_for("ssh:pi", LOOKED.model_copy(update=change)) == expected
+    assert packages_for("ssh:pi", replace(LOOKED, **change)) == expected
 
 
 @pytest.mark.parametrize(
@@ -438,7 +438,7 @@ def test_interpreters_follow_from_python_and_the_c_library(change: dict[str, Any
 )
 def test_a_device_that_no_interpreter_comes_for_is_refused(change: dict[str, Any], text: str) -> None:
     with pytest.raises(RequestError, match=re.escape(text)):
-        packages_for("ssh:pi", LOOKED.model_copy(update=change))
+        packages_for("ssh:pi", replace(LOOKED, **change))
 
 
 # What happens in the middle.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onenet.runtimes import document
-from onenet.runtimes.agent import content as outside
+from onenet.runtimes.agent.content import TIMED, threads_row
 from onenet.runtimes.agent.plan import Plan
-from onenet.runtimes.document import Measurement
+from onenet.runtimes.agent.records import CheckInfo, Parity, Round
+from onenet.runtimes.measure import document
+from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents
 
 QUALITY = {
@@ -38,13 +40,12 @@ BOARD = {
 
 def rounds(
     ms: float, *, between: float = 0.01, within: float = 0.02, count: int = 3, runs: int = 40, seed: int = 0
-) -> list[Any]:
-    """``document.Round`` of processes whose medians differ by ``between`` (relative standard deviation)."""
+) -> list[Round]:
+    """Rounds of processes whose medians differ by ``between`` (relative standard deviation)."""
     random = np.random.default_rng(seed)
     medians = ms * np.exp(random.normal(0, between, count))
     samples = medians[:, None] * np.exp(np.abs(random.normal(0, within, (count, runs))))
-    once = {"load_ms": 3 * ms, "first_ms": 1.5 * ms, "warmup_runs": 5}
-    return [{**once, "samples_ms": each.tolist(), "peak_bytes": 60_000_000 + i} for i, each in enumerate(samples)]
+    return [Round(3 * ms, 1.5 * ms, 5, each.tolist(), 60_000_000 + i) for i, each in enumerate(samples)]
 
 
 def states(count: int = 3, start: float = 45.0, end: float = 62.0) -> list[dict[str, Any]]:
@@ -75,9 +76,9 @@ def content(
     file = file or f"{model}_{precision}.{target}"
     name, version = RUNTIMES[target]
     made = [
-        outside.row(n, rounds(ms / n**0.7, seed=seed + n, **(spread or {})), **{"peak_method": "VmHWM", **(row or {})})
-        for n in threads
+        threads_row(n, rounds(ms / n**0.7, seed=seed + n, **(spread or {})), peak_method="VmHWM").as_dict() for n in threads
     ]
+    made = [{**each, **(row or {})} for each in made]
     kind = device.partition(":")[0]
     return {
         "schema": 1,
@@ -101,7 +102,7 @@ def content(
             "checks": [{"name": "values of logits", "passed": True, "detail": "0.14 steps off on average (<= 1)"}],
         },
         "plan": Plan(threads=threads).as_dict(),
-        "timed": outside.TIMED,
+        "timed": TIMED,
         "rows": made,
         "operators": {"counts": {"CONV_2D": 21, "RESHAPE": 8, "TRANSPOSE": 4}, "partitions": 1, "times": []},
         "warnings": [],
@@ -126,10 +127,10 @@ def write(folder: Path, *found: Measurement) -> Path:
 
 def emulated(found: Measurement) -> Measurement:
     """The same on a processor that is not there."""
-    return found.model_copy(update={"device": found.device.model_copy(update={"emulated": "qemu-user 10.0"})})
+    return replace(found, device=replace(found.device, emulated="qemu-user 10.0"))
 
 
 def failing(found: Measurement) -> Measurement:
     """The same with a golden check that fails."""
-    check = document.CheckInfo(name="values of logits", passed=False, detail="9.00 steps off on average (<= 1)")
-    return found.model_copy(update={"parity": document.Parity(passed=False, where="device", checks=[check])})
+    check = CheckInfo("values of logits", False, "9.00 steps off on average (<= 1)")
+    return replace(found, parity=Parity(False, "device", [check]))

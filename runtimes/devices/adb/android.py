@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from onenet.errors import ToolError
 from onenet.runtimes.agent.machine import ARM_CORES, FEATURES, emulated_on, number, pairs
+from onenet.runtimes.agent.records import DeviceInfo, Round, State
 
 Sections = Mapping[str, str]
 
@@ -34,7 +34,7 @@ STATE = {
 EMULATORS = ("goldfish", "ranchu", "cutf_cvm", "vbox86")
 """Hardware names of Android's own emulators and of two others."""
 STATUS = ("no", "light", "moderate", "severe", "critical", "emergency", "shutdown")
-"""Of PowerManager.getCurrentThermalStatus, 0 to 6."""
+"""What PowerManager.getCurrentThermalStatus means, 0 to 6."""
 COLDEST, HOTTEST = -40.0, 150.0
 """Celsius. Zones that are not temperatures (battery current, fan steps) give other numbers, broken ones -273."""
 MOST_ZONES = 64
@@ -59,25 +59,27 @@ def abi(answer: Sections) -> str:
     return properties(answer).get("ro.product.cpu.abi") or "unknown"
 
 
-def identity(answer: Sections) -> dict[str, Any]:
-    """``document.DeviceInfo`` without ``name`` and ``kind``."""
-    found = properties(answer)
+def identity(answer: Sections, name: str, kind: str) -> DeviceInfo:
+    """The phone, as the device that the user named so."""
+    known = properties(answer)
     entries = pairs(answer.get("cpuinfo", ""))
     flags = entries.get("Features", "").split()
-    makers = (found.get("ro.product.manufacturer", ""), found.get("ro.product.model", ""))
+    makers = (known.get("ro.product.manufacturer", ""), known.get("ro.product.model", ""))
     memory = pairs(answer.get("meminfo", "")).get("MemTotal", "")
     cores = len(re.findall(r"^processor\s*:", answer.get("cpuinfo", ""), flags=re.MULTILINE))
-    release, api = found.get("ro.build.version.release", "?"), found.get("ro.build.version.sdk", "?")
-    return {
-        "model": " ".join(filter(None, makers)) or "unknown",
-        "cpu": processor(found, entries),
-        "cores": cores or None,
-        "memory_bytes": 1024 * int(memory.split()[0]) if re.match(r"\d+ kB", memory) else None,
-        "system": f"Android {release} (API {api})",
-        "machine": answer.get("machine") or found.get("ro.product.cpu.abi", "unknown"),
-        "features": [each for each in FEATURES if each in flags],
-        "emulated": emulated(answer),
-    }
+    release, api = known.get("ro.build.version.release", "?"), known.get("ro.build.version.sdk", "?")
+    return DeviceInfo(
+        name,
+        kind,
+        model=" ".join(filter(None, makers)) or "unknown",
+        cpu=processor(known, entries),
+        cores=cores or None,
+        memory_bytes=1024 * int(memory.split()[0]) if re.match(r"\d+ kB", memory) else None,
+        system=f"Android {release} (API {api})",
+        machine=answer.get("machine") or known.get("ro.product.cpu.abi", "unknown"),
+        features=[each for each in FEATURES if each in flags],
+        emulated=emulated(answer),
+    )
 
 
 def processor(found: Mapping[str, str], entries: Mapping[str, str]) -> str:
@@ -98,21 +100,21 @@ def emulated(answer: Sections) -> str | None:
     return "qemu" if "qemu-" in answer.get("shell", "").partition("\0")[0] else None
 
 
-def state(answer: Sections, seconds: float) -> dict[str, Any]:
-    """``document.State``. ``seconds``: since the measurement began."""
+def state(answer: Sections, seconds: float) -> State:
+    """The phone now. ``seconds``: since the measurement began."""
     battery = pairs(answer.get("battery", ""))
     level, scale = number(battery.get("level")), number(battery.get("scale"))
     load = answer.get("load", "").split()
-    return {
-        "seconds": round(seconds, 3),
-        "load": number(load[0]) if load else None,
-        "temperature_c": temperatures(answer, battery),
-        "frequency_mhz": [float(each) / 1000 for each in answer.get("frequency", "").split() if each.isdigit()],
-        "governor": ", ".join(sorted(set(answer.get("governor", "").split()))) or None,
-        "throttled": throttled(answer),
-        "power": power(battery),
-        "battery_percent": 100 * level / scale if level is not None and scale else None,
-    }
+    return State(
+        seconds=round(seconds, 3),
+        load=number(load[0]) if load else None,
+        temperature_c=temperatures(answer, battery),
+        frequency_mhz=[float(each) / 1000 for each in answer.get("frequency", "").split() if each.isdigit()],
+        governor=", ".join(sorted(set(answer.get("governor", "").split()))) or None,
+        throttled=throttled(answer),
+        power=power(battery),
+        battery_percent=100 * level / scale if level is not None and scale else None,
+    )
 
 
 def temperatures(answer: Sections, battery: Mapping[str, str]) -> dict[str, float]:
@@ -155,8 +157,8 @@ SUMMARY = re.compile(
 MEMORY = re.compile(r"Overall peak memory footprint \(MB\) via periodic monitoring: ([\d.e+]+)")
 
 
-def benchmark_round(text: str) -> tuple[dict[str, Any], int]:
-    """``document.Round`` from what LiteRT's ``benchmark_model`` prints, and how many inferences its one sample is the mean of.
+def benchmark_round(text: str) -> tuple[Round, int]:
+    """A round from what LiteRT's ``benchmark_model`` prints, and how many inferences its one sample is the mean of.
 
     It prints no single times. Its statistics come twice, of the warm-up and of the measurement.
 
@@ -168,11 +170,4 @@ def benchmark_round(text: str) -> tuple[dict[str, Any], int]:
         raise ToolError("benchmark_model printed no line 'Inference timings in us: ...'; is the file of its version damaged?")
     init, first, mean = (float(each) / 1000 for each in summary.groups())
     peak = MEMORY.search(text)
-    result = {
-        "load_ms": init,
-        "first_ms": first,
-        "warmup_runs": counts[0],
-        "samples_ms": [mean],
-        "peak_bytes": round(float(peak.group(1)) * 1e6) if peak else None,
-    }
-    return result, counts[-1]
+    return Round(init, first, counts[0], [mean], round(float(peak.group(1)) * 1e6) if peak else None), counts[-1]

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from onenet.base import process as programs
 from onenet.base.data import parse_json
@@ -23,7 +23,7 @@ from onenet.base.text import one_line
 from onenet.errors import ToolError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
-"""Of programs that are tried, in this order."""
+"""Programs that are tried, in this order."""
 FLAGS = (
     "--headless",
     "--disable-gpu",
@@ -75,11 +75,13 @@ class Server(ThreadingHTTPServer):
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}{self.prefix}"
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """A browser hangs up in the middle of a response when it is ended: nothing that anybody must know."""
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Answers the page of a ``Server``."""
+
     server: Server
     timeout = SILENCE
     server_version, sys_version = "onenet", ""
@@ -136,7 +138,7 @@ class Handler(BaseHTTPRequestHandler):
                 break
         self.server.answers.put(GONE)
 
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - its name there
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
         """Nobody reads it."""
 
 
@@ -182,14 +184,23 @@ def remove_socket(link: Path) -> None:
 
 
 class Chromium:
-    def __init__(self, program: str, address: str, folder: str, stderr: Any, environment: dict[str, str]) -> None:
+    """A browser that runs, until ``end``."""
+
+    def __init__(self, program: str, address: str, folder: str, stderr: IO[bytes], environment: dict[str, str]) -> None:
         flags = [*FLAGS, LOOPBACK_ONLY, "--remote-debugging-pipe", f"--user-data-dir={folder}/profile"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             flags.append("--no-sandbox")  # it refuses to start as root otherwise
         self.program, self.stderr = program, stderr
-        pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr)
+        command = [*HELD, program, *flags, address]
         try:
-            self.process = subprocess.Popen([*HELD, program, *flags, address], env=environment, start_new_session=True, **pipes)
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
         except OSError as error:
             raise ToolError(f"{program} cannot be started ({error.strerror or error})") from error
         programs.RUNNING.add(self.process)
@@ -215,7 +226,7 @@ class Chromium:
 
 def answer(
     files: Mapping[str, bytes | Path], program: str, *, largest: Mapping[str, int], seconds: float
-) -> tuple[Any, dict[str, bytes]]:
+) -> tuple[object, dict[str, bytes]]:
     """Show a page to a new browser, and give what it answers: parsed JSON, nothing else known of it, and what came before it.
 
     Raises:

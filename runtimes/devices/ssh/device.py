@@ -17,20 +17,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field, ValidationError
+from typing import IO, Annotated
 
 from onenet.base.files import sha256_of
 from onenet.base.process import converse, parse_answer
 from onenet.base.text import one_line
 from onenet.errors import OneNetError, RequestError, ToolError
+from onenet.runtimes import RUNTIMES
+from onenet.runtimes.agent.messages import Request
+from onenet.runtimes.agent.records import DeviceInfo, Limit, Record, Text
 from onenet.runtimes.devices import Device, Examination, Finding, Job
+from onenet.runtimes.devices.answers import read_as
 from onenet.runtimes.devices.description import examination_of
 from onenet.runtimes.devices.pack import pack
-from onenet.runtimes.document import Record, Text, problem
+from onenet.runtimes.session import Runtime
 
 CLIENT = "ONENET_SSH"
 REMOTE = Path(__file__).with_name("remote.py")
@@ -64,14 +66,6 @@ HINTS = {
     "No route to host": "is it on, and in this network?",
 }
 """What ssh says -> what helps."""
-MODULES = {
-    "numpy": "numpy",
-    "ai-edge-litert": "ai_edge_litert",
-    "tflite-runtime": "tflite_runtime",
-    "onnxruntime": "onnxruntime",
-}
-NEEDS = {".tflite": ("ai-edge-litert", "tflite-runtime"), ".onnx": ("onnxruntime",), ".null": ("numpy",)}
-"""Suffix -> packages of which one must be there."""
 OLDEST_PYTHON = (3, 9)
 LITERT_GLIBC = (2, 34)
 """ai-edge-litert's wheels say manylinux_2_27, but need GLIBC_2.34 and GLIBCXX_3.4.30."""
@@ -79,14 +73,15 @@ LITERT_PYTHON, TFLITE_PYTHON = (3, 10), (3, 11)
 """The oldest that the one, and the newest that the other has wheels for."""
 
 
-class Found(Record):
+@dataclass(frozen=True)
+class RemoteMachine(Record):
     """What ``remote.look`` answers."""
 
-    python: Annotated[tuple[int, ...], Field(min_length=3, max_length=3)]
+    python: Annotated[tuple[int, ...], Limit(shortest=3, longest=3)]
     bits: int
     machine: Text
     system: Text
-    libc: tuple[Text, Annotated[Text, Field(pattern=r"^([0-9]+(\.[0-9]+)+)?$")]]
+    libc: tuple[Text, Annotated[Text, Limit(pattern=r"^([0-9]+(\.[0-9]+)+)?$")]]
     """Name and release; empty where it is not glibc."""
     cores: int | None
     modules: list[Text]
@@ -121,74 +116,67 @@ class Ssh(Device):
     def remedy(self) -> str:
         return f"onenet doctor --device {self.name} --setup"
 
-    def measure(self, job: Job) -> dict[str, Any]:
-        if job.artifact.suffix not in NEEDS:
-            supported = ", ".join(list(NEEDS)[:2])
+    def measure(self, job: Job) -> dict[str, object]:
+        if not runtimes_of(job.artifact.suffix):
+            supported = ", ".join(dict.fromkeys(suffix for card in carried() if card.packages for suffix in card.suffixes))
             raise RequestError(f"{job.artifact.name} cannot be measured on {self.name}; supported: {supported}")
         artifact, agent = remote_name(job.artifact), self.pack_agent()
         job.say("connecting")
-        found = self.look([artifact, agent])
-        self.check(found, job)
+        there = self.look([artifact, agent])
+        self.check(there, job)
         sources = {artifact: job.artifact, agent: self.agent}
-        self.push("files", {name: path for name, path in sources.items() if name in found.missing}, job.say)
+        self.push("files", {name: path for name, path in sources.items() if name in there.missing}, job.say)
         job.say("measuring")
-        request = {
-            "do": "measure",
-            "artifact": f"{FILES}/{artifact}",
-            "sha256": artifact.partition(".")[0],
-            "plan": job.plan.as_dict(),
-            "runtime": job.runtime,
-        }
+        request = Request(f"{FILES}/{artifact}", job.plan, artifact.partition(".")[0], job.runtime).as_dict()
         try:
             answer = self.ask_agent(agent, request, job.plan.deadline() + 30)
         except OneNetError as error:
             raise type(error)(str(error).replace(artifact, job.artifact.name)) from None
         return self.named(answer)
 
-    def named(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def named(self, answer: dict[str, object]) -> dict[str, object]:
         """An agent's answer, whose device knows what it is called here."""
         device = answer.get("device")
         return {**answer, "device": {**(device if isinstance(device, dict) else {}), "name": self.name, "kind": self.kind}}
 
-    def check(self, found: Found, job: Job) -> None:
+    def check(self, there: RemoteMachine, job: Job) -> None:
         """
         Raises:
             RequestError: there is no Python, or no package, that runs the artifact.
         """
-        if found.python < OLDEST_PYTHON:
-            raise RequestError(f"{self.name} has Python {found.version}; 3.9 is the oldest that the agent runs on")
-        wanted = (job.runtime,) if job.runtime in NEEDS[job.artifact.suffix] else NEEDS[job.artifact.suffix]
-        for packages in (("numpy",), wanted):
-            if not any(MODULES[each] in found.modules for each in packages):
-                here = f"{self.name} (Python {found.version})"
+        if there.python < OLDEST_PYTHON:
+            raise RequestError(f"{self.name} has Python {there.version}; 3.9 is the oldest that the agent runs on")
+        able = runtimes_of(job.artifact.suffix)
+        wanted = [card for card in able if card.name == job.runtime] or able
+        needed = [list(card.packages) for card in wanted]
+        for packages in (["numpy"], [name for names in needed for name in names] if all(needed) else []):
+            if packages and not any(module_of(name) in there.modules for name in packages):
+                here = f"{self.name} (Python {there.version})"
                 raise RequestError(f"{' or '.join(packages)} is missing on {here}; {self.remedy} installs it")
 
     def examine(self) -> Examination:
         agent = self.pack_agent()
-        found = self.look([agent])
-        device: dict[str, object] = {"name": self.name, "kind": self.kind, "python": found.version, "machine": found.machine}
-        old = found.python < OLDEST_PYTHON
-        if old or "numpy" not in found.modules:
-            lacks = Finding("Python", found.version, not old, "an operating system with Python 3.9 or newer" if old else "")
+        there = self.look([agent])
+        old = there.python < OLDEST_PYTHON
+        if old or "numpy" not in there.modules:
+            lacks = Finding("Python", there.version, not old, "an operating system with Python 3.9 or newer" if old else "")
             numpy = Finding("numpy", "missing", False, self.remedy)
-            machine = Finding("machine", f"{found.machine}, {found.cores} cores")
-            system = Finding("system", f"{found.system}, {' '.join(found.libc).strip() or 'unknown C library'}")
+            machine = Finding("machine", f"{there.machine}, {there.cores} cores")
+            system = Finding("system", f"{there.system}, {' '.join(there.libc).strip() or 'unknown C library'}")
+            device = DeviceInfo(self.name, self.kind, python=there.version, machine=there.machine)
             return Examination(device, (machine, system, lacks, *([] if old else [numpy])))
-        self.push("files", {agent: self.agent} if found.missing else {}, lambda _: None)
+        self.push("files", {agent: self.agent} if there.missing else {}, lambda _: None)
         answer = self.ask_agent(agent, {"do": "describe"}, DESCRIBE_SECONDS)
-        try:
-            return examination_of(self.named(answer), self.remedy)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ToolError(f"{self.name} described itself in no way of ours: {one_line(error)}") from error
+        return examination_of(self.named(answer), self.remedy, f"the agent on {self.name}")
 
     def set_up(self, say: Callable[[str], None]) -> None:
         """An environment of onenet's own there. The wheels are fetched here and pushed, so the device needs no internet."""
         say("connecting")
-        found = self.look([])
-        packages = packages_for(self.name, found)
+        there = self.look([])
+        packages = packages_for(self.name, there)
         with tempfile.TemporaryDirectory(prefix="onenet-") as folder:
-            say(f"fetching {', '.join(packages)} for Python {found.version} and {' '.join(found.libc)}")
-            download(packages, found, Path(folder))
+            say(f"fetching {', '.join(packages)} for Python {there.version} and {' '.join(there.libc)}")
+            download(packages, there, Path(folder))
             self.push("wheels", {each.name: each for each in sorted(Path(folder).iterdir())}, say)
         say("installing")
         self.ask_program({"do": "install"}, seconds=INSTALL_SECONDS)
@@ -196,12 +184,15 @@ class Ssh(Device):
     def clean(self) -> None:
         self.ask_program({"do": "clean"})
 
-    def look(self, names: Iterable[str]) -> Found:
-        answer = self.ask_program({"do": "look", "files": list(names), "modules": list(MODULES.values())})
+    def look(self, names: Iterable[str]) -> RemoteMachine:
+        packages = dict.fromkeys(name for card in carried() for name in card.packages)
+        answer = self.ask_program(
+            {"do": "look", "files": list(names), "modules": [module_of(name) for name in ("numpy", *packages)]}
+        )
         try:
-            return Found.model_validate(answer)
-        except ValidationError as error:
-            raise ToolError(f"{self.name} described itself in no way of ours: {problem(error)}") from error
+            return read_as(RemoteMachine, answer)
+        except ValueError as error:
+            raise ToolError(f"{self.name} described itself in no way of ours: {error}") from error
 
     def push(self, folder: str, files: Mapping[str, Path], say: Callable[[str], None]) -> None:
         if not files:
@@ -219,7 +210,7 @@ class Ssh(Device):
             self.agent.write_bytes(pack())
         return remote_name(self.agent)
 
-    def ask_program(self, request: Mapping[str, Any], data: bytes = b"", seconds: float = LOOK_SECONDS) -> dict[str, Any]:
+    def ask_program(self, request: Mapping[str, object], data: bytes = b"", seconds: float = LOOK_SECONDS) -> dict[str, object]:
         """Have ``remote.py`` do something."""
         source = REMOTE.read_bytes()
         line = b"%d\n" % len(source) + source + json.dumps(request).encode() + b"\n" + data
@@ -230,10 +221,10 @@ class Ssh(Device):
                 raise
             raise ToolError(f"{self.name}: {error}") from None
 
-    def ask_agent(self, name: str, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def ask_agent(self, name: str, request: Mapping[str, object], seconds: float) -> dict[str, object]:
         return self.ask(AGENT.format(f"{FILES}/{name}"), json.dumps(request).encode() + b"\n", "the agent", seconds)
 
-    def ask(self, command: str, line: bytes, who: str, seconds: float) -> dict[str, Any]:
+    def ask(self, command: str, line: bytes, who: str, seconds: float) -> dict[str, object]:
         """
         Raises:
             OneNetError: what runs there answered with one.
@@ -271,8 +262,7 @@ class Ssh(Device):
         command = (*self.client, "-fN", *OPTIONS, "-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST_SECONDS}")
         with tempfile.TemporaryFile() as err:  # not a pipe: ssh goes on in the background, and would hold its end
             try:
-                done = subprocess.run([*command, *self.target], **silent(err), timeout=CONNECT_SECONDS)
-                failed = done.returncode
+                failed = run_silently([*command, *self.target], err)
             except OSError as error:
                 raise ToolError(
                     f"{self.name}: {self.client[0]} cannot be started ({error.strerror or error}); install OpenSSH"
@@ -289,7 +279,7 @@ class Ssh(Device):
         """Whether there was one that heard ``check`` or ``exit``."""
         command = [*self.client, "-O", what, *self.target]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            return subprocess.run(command, **silent(subprocess.DEVNULL), timeout=CONNECT_SECONDS).returncode == 0
+            return run_silently(command, subprocess.DEVNULL) == 0
         return False
 
     def close(self) -> None:
@@ -297,8 +287,30 @@ class Ssh(Device):
         self.folder.cleanup()
 
 
-def silent(err: Any) -> dict[str, Any]:
-    return {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": err, "check": False}
+def run_silently(command: Sequence[str], err: int | IO[bytes]) -> int:
+    """The exit code of a program that hears and says nothing; ``err``: where its stderr goes.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: it took longer than a connection may.
+    """
+    nothing = subprocess.DEVNULL
+    return subprocess.run(command, stdin=nothing, stdout=nothing, stderr=err, timeout=CONNECT_SECONDS, check=False).returncode
+
+
+def carried() -> list[Runtime]:
+    """The runtimes that the agent brings along, without what they compute with."""
+    return [card for card in RUNTIMES.cards().values() if card.travels]
+
+
+def runtimes_of(suffix: str) -> list[Runtime]:
+    """Those that open artifacts of a suffix."""
+    return [card for card in carried() if suffix in card.suffixes]
+
+
+def module_of(package: str) -> str:
+    """What a distribution is imported as."""
+    return package.replace("-", "_")
 
 
 def reason(said: str) -> str:
@@ -324,33 +336,33 @@ def client() -> list[str]:
         raise RequestError(f"{CLIENT} is {given!a:.200}: {one_line(error)}; write it as for a shell") from error
 
 
-def packages_for(name: str, found: Found) -> list[str]:
+def packages_for(name: str, there: RemoteMachine) -> list[str]:
     """The interpreters that have wheels for a device's Python and C library.
 
     Raises:
         RequestError: there are none.
     """
-    if found.bits != 64 or found.machine not in ("aarch64", "x86_64") or not found.glibc:
-        system = f"{found.bits}-bit Python on {found.machine} with {found.libc[0] or 'another C library'}"
+    if there.bits != 64 or there.machine not in ("aarch64", "x86_64") or not there.glibc:
+        system = f"{there.bits}-bit Python on {there.machine} with {there.libc[0] or 'another C library'}"
         raise RequestError(f"{name} is a {system}; interpreters come for 64-bit Linux with glibc on aarch64 and x86_64")
-    if found.python < OLDEST_PYTHON:
-        raise RequestError(f"{name} has Python {found.version}; 3.9 is the oldest that the agent runs on")
-    if found.glibc >= LITERT_GLIBC and found.python >= LITERT_PYTHON:
+    if there.python < OLDEST_PYTHON:
+        raise RequestError(f"{name} has Python {there.version}; 3.9 is the oldest that the agent runs on")
+    if there.glibc >= LITERT_GLIBC and there.python >= LITERT_PYTHON:
         return ["numpy", "ai-edge-litert", "onnxruntime"]
-    if found.python[:2] <= TFLITE_PYTHON:
+    if there.python[:2] <= TFLITE_PYTHON:
         return ["numpy<2", "tflite-runtime", "onnxruntime"]  # built for numpy 1, though its wheel does not say so
     return ["numpy", "onnxruntime"]
 
 
-def download(packages: Sequence[str], found: Found, folder: Path) -> None:
+def download(packages: Sequence[str], there: RemoteMachine, folder: Path) -> None:
     """Wheels of packages and of what they need, for another machine, with the pip beside this Python.
 
     Raises:
         ToolError: there is no pip, no network, or no such wheel.
     """
-    tags = [f"manylinux_2_{minor}" for minor in range(17, found.glibc[1] + 1)]
-    platforms = [("--platform", f"{tag}_{found.machine}") for tag in ("manylinux2014", *tags)]
-    for_it = ("--only-binary=:all:", "--implementation", "cp", "--python-version", found.version.rpartition(".")[0])
+    tags = [f"manylinux_2_{minor}" for minor in range(17, there.glibc[1] + 1)]
+    platforms = [("--platform", f"{tag}_{there.machine}") for tag in ("manylinux2014", *tags)]
+    for_it = ("--only-binary=:all:", "--implementation", "cp", "--python-version", there.version.rpartition(".")[0])
     command = (sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--dest", str(folder))
     options = (*for_it, *(each for pair in platforms for each in pair))
     done = converse([*command, *options, *packages], what="pip download", seconds=INSTALL_SECONDS)

@@ -48,15 +48,15 @@ def test_a_failing_run_leaves_the_collector_on() -> None:
 def test_a_summary_is_of_all_rounds() -> None:
     rounds = [[1.0, 2.0, 3.0], [4.0, 5.0]]
     found = latency.summary(rounds)
-    assert {name: found[name] for name in ("n", "mean_ms", "p50_ms", "min_ms", "max_ms")} == {
+    assert {name: getattr(found, name) for name in ("n", "mean_ms", "p50_ms", "min_ms", "max_ms")} == {
         "n": 5,
         "mean_ms": 3.0,
         "p50_ms": 3.0,
         "min_ms": 1.0,
         "max_ms": 5.0,
     }
-    assert found["spread"] == pytest.approx(2 / 3, abs=1e-4)
-    assert found["p99_ms"] == pytest.approx(np.percentile([1, 2, 3, 4, 5], 99))
+    assert found.spread == pytest.approx(2 / 3, abs=1e-4)
+    assert found.p99_ms == pytest.approx(np.percentile([1, 2, 3, 4, 5], 99))
     assert latency.summary(rounds) == found  # the bootstrap is seeded
 
 
@@ -64,7 +64,7 @@ def test_rounds_that_differ_widen_the_interval() -> None:
     random = np.random.default_rng(0)
     alike = [list(10 + random.normal(0, 0.01, 200)) for _ in range(3)]
     apart = [[each + shift for each in samples] for samples, shift in zip(alike, (-1, 0, 1), strict=True)]
-    narrow, wide = (latency.summary(each)["ci95_ms"] for each in (alike, apart))
+    narrow, wide = (latency.summary(each).ci95_ms for each in (alike, apart))
     assert narrow[1] - narrow[0] < 0.02
     assert wide[1] - wide[0] > 1.5
 
@@ -82,8 +82,8 @@ def test_sustained_minutes_and_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> 
         clock.each = round(clock.each * 1.001)
 
     found = latency.sustain(run, 3.0)
-    assert [row["minute"] for row in found["minutes"]] == [1, 2, 3]
-    assert found["drop_percent"] > 10
+    assert [row.minute for row in found.minutes] == [1, 2, 3]
+    assert found.drop_percent > 10
     assert latency.drop_percent([]) == 0.0
 
 

@@ -42,13 +42,13 @@ def pretend(tree: dict[str, str], kind: str, tmp_path: Path, monkeypatch: pytest
 
 def test_a_raspberry_pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(PI, "aarch64", tmp_path, monkeypatch)
-    found, state = machine.identity(), machine.state(0.0)
-    assert (found["model"], found["cpu"], found["features"]) == ("Raspberry Pi 4 Model B", "Cortex-A72", ["asimd"])
-    assert state["temperature_c"] == {"cpu-thermal": 48.2}
-    assert state["frequency_mhz"] == [1500.0, 600.0]
-    assert state["throttled"] == "under-voltage, throttled"
+    found, state = machine.identity("local", "local"), machine.state(0.0)
+    assert (found.model, found.cpu, found.features) == ("Raspberry Pi 4 Model B", "Cortex-A72", ["asimd"])
+    assert state.temperature_c == {"cpu-thermal": 48.2}
+    assert state.frequency_mhz == [1500.0, 600.0]
+    assert state.throttled == "under-voltage, throttled"
     cautions = machine.cautions(found, state, state, 50.0)
-    assert [each["name"] for each in cautions] == ["busy", "powersave", "throttled"]
+    assert [each.name for each in cautions] == ["busy", "powersave", "throttled"]
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_a_word_that_is_none_says_nothing(word: str, tmp_path: Path, monkeypatch
 
 def test_a_laptop_on_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(LAPTOP, "x86_64", tmp_path, monkeypatch)
-    found, state = machine.identity(), machine.state(0.0)
-    assert found["cpu"] == "Some CPU"
-    assert found["features"] == ["avx2", "avx512_vnni"]
-    assert found["virtual"] is True
-    assert found["emulated"] is None
-    assert (state["power"], state["battery_percent"]) == ("battery", 71.0)
-    assert state["temperature_c"] == {}
-    assert [each["name"] for each in machine.cautions(found, state, state, 3.0)] == ["battery"]
+    found, state = machine.identity("local", "local"), machine.state(0.0)
+    assert found.cpu == "Some CPU"
+    assert found.features == ["avx2", "avx512_vnni"]
+    assert found.virtual is True
+    assert found.emulated is None
+    assert (state.power, state.battery_percent) == ("battery", 71.0)
+    assert state.temperature_c == {}
+    assert [each.name for each in machine.cautions(found, state, state, 3.0)] == ["battery"]
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_an_emulator_hides_the_program_s_processor_only(
 
 def test_a_machine_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend({}, "mips", tmp_path, monkeypatch)
-    found, state = machine.identity(), machine.state(0.0)
-    assert found["emulated"] is None
-    assert (state["governor"], state["throttled"], state["power"]) == (None, None, None)
+    found, state = machine.identity("local", "local"), machine.state(0.0)
+    assert found.emulated is None
+    assert (state.governor, state.throttled, state.power) == (None, None, None)
     assert machine.busy_percent(0.01) is None
     assert machine.cautions(found, state, state, None) == []
 
@@ -119,7 +119,7 @@ def test_busy_is_what_others_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_here() -> None:
-    found = machine.identity()
-    assert found["cores"] >= 1
-    assert found["machine"]
-    assert machine.state(0.0)["seconds"] > 0
+    found = machine.identity("local", "local")
+    assert found.cores >= 1
+    assert found.machine
+    assert machine.state(0.0).seconds > 0

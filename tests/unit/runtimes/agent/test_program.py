@@ -20,11 +20,11 @@ import pytest
 from onenet.base.files import sha256_of
 from onenet.base.process import ask
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.runtimes import document
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import Job, open_device
 from onenet.runtimes.devices.pack import pack, sources
 from onenet.runtimes.devices.ssh import device as ssh
+from onenet.runtimes.measure import document
 from tests.null_artifact import write_null
 
 PLAN = Plan(threads=(1,), runs=3, seconds=0, rounds=2, warmup_runs=1, warmup_seconds=0, timeout=120)

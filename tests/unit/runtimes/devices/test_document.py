@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from onenet.errors import CheckError
-from onenet.runtimes import document
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import Job, open_device
+from onenet.runtimes.measure import document
 from onenet.runtimes.measure.campaign import measure
 from tests.null_artifact import write_null
 
@@ -20,7 +20,7 @@ from tests.null_artifact import write_null
 @pytest.fixture
 def content(tmp_path: Path) -> dict[str, Any]:
     found = measure(open_device("null"), Job(write_null(tmp_path / "a.null"), Plan(threads=(1, 2), runs=3)))
-    return dict(found.model_dump(mode="json", by_alias=True))
+    return found.as_dict()
 
 
 def test_a_document_survives_its_file(content: dict[str, Any], tmp_path: Path) -> None:

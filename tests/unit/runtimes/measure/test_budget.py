@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from onenet.errors import RequestError, ToolError
-from onenet.runtimes.document import Measurement
 from onenet.runtimes.measure import budget
 from onenet.runtimes.measure.budget import Gate
+from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import failure_document
 from tests.unit.measured import content, emulated, failing, measurement
 
@@ -127,7 +127,7 @@ def test_every_entry_that_fits_counts(tmp_path: Path) -> None:
 
 def test_a_cell_that_could_not_be_measured_fails_what_it_could_be_meant_by(tmp_path: Path) -> None:
     lost = failure_document("x.tflite", "ssh:pi", ToolError("the device went away"))
-    known = failure_document(content()["artifact"], "ssh:pi", ToolError("the device went away"))
+    known = failure_document(measurement().artifact, "ssh:pi", ToolError("the device went away"))
     text = '[[budget]]\ndevice = "ssh:*"\nprecision = "fp16"\np50_ms = 9'
     assert [gate.reason for gate in check(tmp_path, text, failures=[lost])] == ["not measured: ToolError: the device went away"]
     assert "nothing fits" in check(tmp_path, text, failures=[known])[0].reason

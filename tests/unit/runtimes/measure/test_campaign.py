@@ -16,9 +16,8 @@ from typer.testing import CliRunner
 
 from onenet.cli.app import app
 from onenet.errors import RequestError
-from onenet.runtimes import document
 from onenet.runtimes.agent.plan import Plan
-from onenet.runtimes.measure import matrix
+from onenet.runtimes.measure import document, matrix
 from onenet.runtimes.measure.campaign import Campaign, Cell, Store, cells_of, names
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure
 from tests.conftest import HEED_CTRL_C
@@ -88,7 +87,7 @@ def test_a_device_that_fails_is_tried_again_recorded_and_no_other_devices_loss(a
 def test_a_cell_that_failed_once_and_succeeds_then_leaves_no_failure(artifact: Path, tmp_path: Path) -> None:
     store, cell = Store(tmp_path), Cell(artifact, "null")
     name = names([cell])[cell]
-    failure = Failure.model_validate({"artifact": "model.null", "device": "null", "error": "ToolError", "text": "gone"})
+    failure = Failure(artifact="model.null", device="null", error="ToolError", text="gone")
     store.keep(name, failure)
     assert [path.name for path in tmp_path.glob("*@*")] == [name + FAILURE_SUFFIX]
     Campaign([cell], PLAN, store).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from onenet.cli import compare as command_compare
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
-from onenet.runtimes.document import Measurement
+from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, failure_document
 from onenet.runtimes.report.compare import Comparison, Result, compare, compare_times, decide
 from tests.unit.measured import content, documents, emulated, failing, measurement, write
@@ -211,7 +212,7 @@ def test_nothing_in_common_is_refused(new: list[Measurement]) -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_what_fails_to_be_measured_is_a_regression(known: bool) -> None:
     base = documents(measurement(10), measurement(10, device="ssh:pi", threads=(1, 2)))
-    lost = failure_document(content()["artifact"] if known else "onenet-ed4_int8.tflite", "ssh:pi", ToolError("went away"))
+    lost = failure_document(measurement().artifact if known else "onenet-ed4_int8.tflite", "ssh:pi", ToolError("went away"))
     other = failure_document("another.tflite", "ssh:pi", ToolError("went away"))
     assert compare(base, Documents((measurement(10),), (other,))).passed
     result = compare(base, Documents((measurement(10),), (lost, other)))
@@ -224,9 +225,7 @@ def test_what_fails_to_be_measured_is_a_regression(known: bool) -> None:
 
 def test_another_context_is_said() -> None:
     def on(**device: Any) -> Measurement:
-        return measurement(10, device="ssh:pi").model_copy(
-            update={"device": measurement(10, device="ssh:pi").device.model_copy(update=device)}
-        )
+        return replace(base := measurement(10, device="ssh:pi"), device=replace(base.device, **device))
 
     notes = only(on(), on(cpu="Cortex-A76", virtual=True)).notes
     assert notes == ("another processor: Cortex-A72 before, Cortex-A76 now",)

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from onenet.cli import report as command_report
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
-from onenet.runtimes import document
+from onenet.runtimes.devices.answers import read_as
+from onenet.runtimes.measure import document
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Documents, Failure, failure_document, load
 from onenet.runtimes.report import charts, extras, svg, tables
@@ -80,7 +81,7 @@ def test_files_and_folders_are_read_once(tmp_path: Path) -> None:
     write(tmp_path / "a", measurement(20))
     (tmp_path / "a" / "other.json").write_text("not ours")
     failure = failure_document("x.tflite", "ssh:pi", ToolError("gone\nwith\x1b[31m the wind"))
-    (tmp_path / "a" / f"x{FAILURE_SUFFIX}").write_text(failure.model_dump_json(by_alias=True))
+    (tmp_path / "a" / f"x{FAILURE_SUFFIX}").write_text(failure.to_json())
     found = load([tmp_path, tmp_path / "a" / "b", tmp_path / "a" / "0.measurement.json"])
     assert sorted(round(line.p50_ms, -1) for line in found.lines()) == [10, 20]
     assert [(each.file, each.error, each.text) for each in found.failures] == [
@@ -118,9 +119,9 @@ def test_nothing_to_report(tmp_path: Path) -> None:
 
 
 def test_a_failure_keeps_what_is_known_of_its_artifact() -> None:
-    known = failure_document(content()["artifact"], "adb", RequestError("no"))
+    known = failure_document(measurement().artifact, "adb", RequestError("no"))
     assert known.file == "onenet-ed4_int8.tflite"
-    assert Failure.model_validate_json(known.model_dump_json(by_alias=True)) == known
+    assert read_as(Failure, json.loads(known.to_json())) == known
 
 
 # --- what is recommended ---------------------------------------------------------
@@ -463,7 +464,7 @@ def test_exit_codes_and_one_line_errors(tmp_path: Path) -> None:
 def test_a_folder_of_failures_alone(tmp_path: Path) -> None:
     failure = failure_document("lost.tflite", "adb", ToolError("the device went away"))
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / f"lost{FAILURE_SUFFIX}").write_text(failure.model_dump_json(by_alias=True))
+    (tmp_path / "in" / f"lost{FAILURE_SUFFIX}").write_text(failure.to_json())
     assert command(tmp_path)
     assert "the device went away" in (tmp_path / "out" / "report.html").read_text()
 

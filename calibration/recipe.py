@@ -11,6 +11,7 @@ that ``onenet verify --layers`` lists.
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -61,7 +62,7 @@ class Recipe:
         """Whether some activation needs a range, and so images."""
         return any(rule.precision == "int8" for rule in self.rules)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
     @classmethod
@@ -110,7 +111,7 @@ def rule_from(data: Any) -> Rule:
     return Rule(**data)
 
 
-def refuse_unknown(what: str, data: dict[str, Any], known: Any) -> None:
+def refuse_unknown(what: str, data: Mapping[str, object], known: Iterable[str]) -> None:
     unknown = sorted(set(data) - set(known))
     if unknown:
         raise RequestError(f"{what} has no {', '.join(map(reprlib.repr, unknown[:3]))}; it has {', '.join(known)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onenet.base.tiles import Tiling
 from onenet.spec import ModelSpec
@@ -23,7 +23,8 @@ class RuleResult:
     declined: dict[str, int] = field(default_factory=dict)
     """Reason -> number of places."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
+        """As a manifest holds it."""
         return asdict(self)
 
 
@@ -34,7 +35,8 @@ class Lowering:
     rules: tuple[RuleResult, ...]
     error: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
+        """As a manifest holds it: every rule, and the proof's error with two digits."""
         return {"rules": [rule.as_dict() for rule in self.rules], "float64_relative_error": float(f"{self.error:.1e}")}
 
 

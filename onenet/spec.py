@@ -52,6 +52,7 @@ class TensorSpec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TensorSpec:
+        """From a manifest's entry. Raises KeyError or TypeError where it is not one."""
         value_range = data.get("value_range")
         fields = {**data, "shape": tuple(data["shape"]), "value_range": tuple(value_range) if value_range else None}
         return cls(**fields)
@@ -84,10 +85,12 @@ class ModelSpec:
     """Where the model came from: registry name or file, its options, its weights and their SHA-256."""
 
     def as_dict(self) -> dict[str, Any]:
+        """As a manifest holds it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelSpec:
+        """The other way round. Raises KeyError or TypeError where it is no signature."""
         return cls(
             **{
                 **data,

@@ -24,6 +24,7 @@ def paired(*sequences: Iterable[Any]) -> list[tuple[Any, ...]]:
 
 
 def next_prime(n: int) -> int:
+    """The smallest prime that is at least ``n``; 2 or more is asked for."""
     while any(n % k == 0 for k in range(2, int(n**0.5) + 1)):
         n += 1
     return n

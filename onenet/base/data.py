@@ -44,11 +44,11 @@ def read_json(path: Path, what: str) -> Any:
         raise RequestError(f"{path} is no {what}: {one_line(error)}") from error
 
 
-def is_whole(value: Any, least: int = 0) -> bool:
+def is_whole(value: object, least: int = 0) -> bool:
     """Whether it is an integer from ``least`` to 2³¹ - 1; Python's bools are not."""
-    return type(value) is int and least <= value < 2**31
+    return isinstance(value, int) and type(value) is not bool and least <= value < 2**31
 
 
-def is_real(value: Any) -> bool:
+def is_real(value: object) -> bool:
     """Whether it is a number that float32 holds."""
-    return type(value) in (int, float) and (value == 0 or 1e-37 < abs(value) < 1e38)
+    return isinstance(value, (int, float)) and type(value) is not bool and (value == 0 or 1e-37 < abs(value) < 1e38)

@@ -69,6 +69,7 @@ def font(size: float, bold: bool) -> Any:
 
 
 def import_matplotlib(module: str) -> Any:
+    """A module of matplotlib. Raises ToolError where it is not installed."""
     return require(f"matplotlib.{module}", "report")
 
 

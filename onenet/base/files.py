@@ -54,6 +54,7 @@ def check_folder(out: Path) -> None:
 
 
 def unwritable(out: Path, error: OSError) -> RequestError:
+    """The error for an output folder that cannot be written."""
     return RequestError(f"output folder {out} cannot be written: {error.strerror or error}; choose another --out")
 
 

@@ -78,12 +78,15 @@ class Folder(Generic[T]):
         return self.table
 
     def names(self, path: Iterable[str]) -> list[str]:
+        """Import names of the modules on these paths."""
         return [each.name for each in pkgutil.iter_modules(path, f"{self.package}.")]
 
     def cards_of(self, module: str) -> tuple[T, ...]:
+        """The cards that a module holds; none where it has no such attribute."""
         value: Any = vars(importlib.import_module(module)).get(self.attribute, ())
         return value if type(value) is tuple else (value,)  # not a card that is a NamedTuple
 
 
 def place(card: Card) -> tuple[int, str]:
+    """The key that cards are sorted by."""
     return card.order, card.name

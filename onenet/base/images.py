@@ -11,12 +11,12 @@ import io
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from onenet.base.arrays import Array
 from onenet.base.text import one_line
 from onenet.errors import RequestError
 
@@ -105,6 +105,7 @@ def to_input(pixels: Pixels, height: int, width: int, channels: int = 3) -> Floa
 
 
 def check_request(height: int, width: int, channels: int) -> None:
+    """Refuse a size below 1 and channels other than 1 and 3, with a RequestError."""
     if height < 1 or width < 1:
         raise RequestError(f"cannot resize images to {height} x {width}: height and width start at 1")
     if channels not in (1, 3):
@@ -115,6 +116,7 @@ def check_request(height: int, width: int, channels: int) -> None:
 
 
 def read_bytes(path: Path, name: str) -> bytes:
+    """A regular file's bytes. Raises ImageError, which calls it ``name``."""
     try:
         if path.exists() and not path.is_file():  # a pipe would block for ever
             raise ImageError(f"cannot read the image {name}: not a regular file")
@@ -124,6 +126,7 @@ def read_bytes(path: Path, name: str) -> bytes:
 
 
 def decode(data: bytes, name: str) -> Pixels:
+    """The pixels (H, W, 3) uint8 of an image file's bytes. Raises ImageError, which calls it ``name``."""
     if not data:
         raise ImageError(f"cannot read the image {name}: the file is empty")
     try:
@@ -138,6 +141,7 @@ def decode(data: bytes, name: str) -> Pixels:
 
 
 def check_size(image: Image.Image) -> None:
+    """Refuse an opened image of more pixels than are decoded, with a ValueError."""
     most = MOST_PIXELS.get(image.mode, MOST_PIXELS_OTHERWISE)
     if image.width * image.height > most:
         raise ValueError(
@@ -161,7 +165,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _replicate(gray: NDArray[Any], full: float) -> Pixels:
+def _replicate(gray: Array, full: float) -> Pixels:
     """(H, W) in [0, full] to (H, W, 3) uint8, in bands: a large image in float64 would take eight times its memory."""
     result = np.empty((*gray.shape, 3), np.uint8)
     for rows in (slice(top, top + 256) for top in range(0, len(gray), 256)):
@@ -170,7 +174,7 @@ def _replicate(gray: NDArray[Any], full: float) -> Pixels:
     return result
 
 
-def _full_scale(values: NDArray[Any]) -> float:
+def _full_scale(values: Array) -> float:
     """The value of white in an image of floats."""
     top = max(float(row.max(initial=0, where=np.isfinite(row))) for row in values)
     return 1.0 if top <= 1 else 255.0 if top <= 255 else 65535.0

@@ -6,15 +6,11 @@ of a class does not count as much as one that is full of it. Only ``AveragePreci
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.base.arrays import paired
+from onenet.base.arrays import Array, paired
 from onenet.errors import RequestError
-
-Array = NDArray[Any]
 
 RECALLS = np.linspace(0, 1, 101)
 """Where COCO's average precision reads the precision."""
@@ -166,17 +162,20 @@ def counts(confusion: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Part over whole, (K,); NaN where the whole is 0."""
     result = np.full(len(whole), np.nan)
     np.divide(part, whole, out=result, where=whole > 0)
     return result
 
 
 def mean(values: NDArray[np.float64]) -> float:
+    """Mean of the values that are no NaN; NaN where there are none."""
     present = values[~np.isnan(values)]
     return float(present.mean()) if present.size else float("nan")
 
 
 def check_same(a: Array, b: Array) -> None:
+    """Refuse tensors of two shapes, and empty ones, with a RequestError."""
     if a.shape != b.shape:
         raise RequestError(f"only tensors of one shape compare; found {a.shape} and {b.shape}")
     if a.size == 0:

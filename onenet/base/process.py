@@ -28,6 +28,8 @@ GRACE = 3.0
 
 @dataclass(frozen=True)
 class Done:
+    """A program that has ended."""
+
     code: int
     out: bytes
     err: str
@@ -126,6 +128,7 @@ def ending(done: Done) -> str:
 def exchange(
     process: subprocess.Popen[bytes], line: bytes, what: str, deadline: float, seconds: float, hold: bool, largest: int
 ) -> tuple[bytes, bytes]:
+    """Write ``line`` to a program and collect its stdout and stderr until both end. Errors as in ``converse``."""
     assert process.stdin and process.stdout and process.stderr
     out, err, rest = bytearray(), bytearray(), memoryview(line)
     with selectors.DefaultSelector() as selector:
@@ -169,6 +172,7 @@ def feed(pipe: IO[bytes], rest: memoryview) -> memoryview:
 
 
 def close(pipe: IO[bytes]) -> None:
+    """Close a pipe, whether or not anybody reads it any more."""
     with contextlib.suppress(OSError):
         pipe.close()
 

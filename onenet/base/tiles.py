@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onenet.base.arrays import paired, run_all
+from onenet.base.arrays import Array, paired, run_all
 from onenet.base.text import shape_text
 from onenet.errors import RequestError
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,16 @@ class Tiling:
         """The smallest tile's side along the axes that can be cut."""
         return max(2 * halo for halo in self.halo if halo is not None) + self.patch
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
+        """As a manifest holds it."""
         if self.refused is not None:
             return {"refused": self.refused}
-        fields: dict[str, Any] = {"patch": self.patch, "halo": list(self.halo)}
+        fields: dict[str, object] = {"patch": self.patch, "halo": list(self.halo)}
         return fields if self.image_size is None else {**fields, "image_size": list(self.image_size)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Tiling:
+        """From a manifest's entry. Raises TypeError where a field is unknown."""
         pairs = {key: tuple(data[key]) for key in ("halo", "image_size") if data.get(key) is not None}
         return cls(**{**data, **pairs})
 

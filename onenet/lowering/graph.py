@@ -81,6 +81,7 @@ class Graph:
 
     @contextmanager
     def before(self, node: Node) -> Iterator[None]:
+        """Insert what is called inside the ``with`` block in front of ``node``."""
         with self.module.graph.inserting_before(node):
             yield
 
@@ -114,12 +115,14 @@ class Graph:
             self.erase(each)
 
     def finish(self) -> GraphModule:
+        """Check the graph and make it runnable; the module under rewrite."""
         self.module.graph.lint()
         self.module.delete_all_unused_submodules()
         self.module.recompile()
         return self.module
 
     def to_float32(self) -> GraphModule:
+        """The rewritten module in evaluation mode, weights and shapes in float32."""
         return as_type(plain(self.module), torch.float32)
 
 
@@ -138,6 +141,7 @@ def as_type(module: GraphModule, dtype: torch.dtype) -> GraphModule:
 
 
 def copied(module: GraphModule) -> GraphModule:
+    """A deep copy of a traced module."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 warns of its own LeafSpec when a graph is copied
         return copy.deepcopy(module)

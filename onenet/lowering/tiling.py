@@ -152,6 +152,7 @@ def strips(module: nn.Module, single: nn.Module, channels: int, own: Size, axis:
 
 
 def unbounded(size: Size, axes: Sequence[bool]) -> Refused:
+    """The refusal for a network whose output depends on the whole image."""
     where = " and ".join(name for name, is_open in zip(("rows", "columns"), axes, strict=True) if is_open)
     return Refused(
         f"a pixel's result depends on the whole image, along {where} (seen on {size[0]}x{size[1]}): a mean or attention over "
@@ -198,6 +199,7 @@ class Shifts:
 
     @functools.cached_property
     def whole(self) -> Tensor:
+        """The result for the image itself."""
         return run(self.module, self.image)
 
     def error(self, shift: int) -> float:
@@ -215,6 +217,7 @@ def middle(values: Tensor, size: Size, axes: tuple[int, ...]) -> Tensor:
 
 
 def divisors(number: int) -> list[int]:
+    """The divisors of a positive whole number, ascending."""
     return [n for n in range(1, number + 1) if number % n == 0]
 
 
@@ -274,6 +277,7 @@ def relative(expected: Tensor, found: Tensor) -> float:
 
 
 def random_image(channels: int, size: Size) -> Tensor:
+    """An image (1, C, H, W) of seeded noise in float64."""
     return torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -296,6 +300,7 @@ def run(module: nn.Module, image: Tensor) -> Tensor:
 
 
 def runs(single: nn.Module, channels: int, size: Size) -> bool:
+    """Whether the network takes images of this size at all."""
     try:
         run(single, random_image(channels, size).float())
     except Refused:

@@ -111,6 +111,7 @@ def build_registered(
 
 
 def check_size(name: str, size: tuple[int, int], divisor: int) -> None:
+    """Refuse an input size that the network cannot halve often enough, with a RequestError that names the nearest."""
     height, width = size
     if height % divisor or width % divisor:
         raise RequestError(
@@ -128,11 +129,13 @@ def check_shipped(system: System[Config], entry: Entry, state: Mapping[str, Tens
 
 
 def how_to_get_weights() -> str:
+    """The end of a message about missing weights: what can be given instead."""
     shipped = [name for name, entry in REGISTRY.items() if entry.weights]
     return f"give --weights FILE, --random-weights for an untrained network, or one of {', '.join(shipped) or 'none'}"
 
 
 def class_names(entry: Entry, shipped: bool, count: int) -> tuple[ClassSpec, ...]:
+    """The classes that belong to a shipped checkpoint; numbered ones for any other."""
     described = entry.weights.with_suffix(".json") if shipped and entry.weights else None
     if described is None or not described.exists():
         return numbered_classes(count)
@@ -140,6 +143,7 @@ def class_names(entry: Entry, shipped: bool, count: int) -> tuple[ClassSpec, ...
 
 
 def nearest(size: int, divisor: int) -> int:
+    """The multiple of ``divisor`` that is nearest to ``size``, and at least ``divisor``."""
     return max(divisor, round(size / divisor) * divisor)
 
 

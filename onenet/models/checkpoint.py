@@ -50,12 +50,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file, by name."""
     from safetensors.torch import load_file
 
     return load_file(path)
 
 
 def load_pytorch(path: Path) -> Any:
+    """What a PyTorch file holds, read as data: it may run no code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pickle protocols, before it refuses them
         return torch.load(path, "cpu", weights_only=True)

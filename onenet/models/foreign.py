@@ -22,6 +22,7 @@ from onenet.tasks import TASKS, recognize
 
 
 def is_file_reference(model: str) -> bool:
+    """Whether a model's name is ``path/to/file.py:factory``."""
     return ".py:" in model or model.endswith(".py")
 
 
@@ -54,6 +55,7 @@ def load_factory(reference: str) -> Callable[[], object]:
 
 
 def build_foreign(model: str | nn.Module | Callable[[], object], weights: Path | str | None, size: tuple[int, int]) -> Model:
+    """A model from anybody's module or factory, with its signature."""
     module, spec, name = make_foreign(load_factory(model) if isinstance(model, str) else model)
     if weights:
         load_into(module, read_state(Path(weights)), f"weights {Path(weights).name}")
@@ -127,6 +129,7 @@ def channels_in(module: nn.Module, size: tuple[int, int]) -> int:
 
 
 def provenance(module: nn.Module) -> dict[str, object]:
+    """SHA-256 of a module's weights, and the number of its parameters."""
     return {"weights_sha256": state_sha256(module), "parameters": sum(p.numel() for p in module.parameters())}
 
 

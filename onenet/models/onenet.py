@@ -54,7 +54,7 @@ class OneNetConfig:
             )
 
     @classmethod
-    def from_official(cls, options: dict[str, Any]) -> OneNetConfig:
+    def from_official(cls, options: Mapping[str, Any]) -> OneNetConfig:
         """Read the ``model:`` section of an official YAML configuration file.
 
         Raises:
@@ -116,7 +116,8 @@ class OneNetConfig:
         """Height and width of an input must be multiples of this: every level halves them."""
         return int(2**self.layers)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
+        """Field -> value, as a manifest holds it."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -131,6 +132,7 @@ class Conv1DBlock(nn.Module):
         self.bn = nn.BatchNorm1d(c_out) if c_out > 1 and not head else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, L) -> (N, C', L')."""
         if self.pad:
             x = F.pad(x, (self.pad, self.pad), mode="reflect")
         x = self.conv(x)
@@ -145,10 +147,12 @@ def channel_wise(c_in: int, c_out: int) -> Conv1DBlock:
 
 
 def pointwise(c_in: int, c_out: int, *, head: bool = False) -> Conv1DBlock:
+    """A 1D convolution of kernel 1 on planes (N, C, L)."""
     return Conv1DBlock(c_in, c_out, 1, head=head)
 
 
 def spatial(kernel: int) -> Conv1DBlock:
+    """The one-channel convolution along the flattened sequence, with reflected ends (section 3.2)."""
     return Conv1DBlock(1, 1, kernel, pad=True)
 
 
@@ -172,6 +176,7 @@ class Bottleneck(nn.Module):
         self.blocks = nn.ModuleList([first, *rest])
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, width, H, W)."""
         y = flatten(x)
         for block in self.blocks:
             y = block(y)
@@ -184,7 +189,8 @@ def convolve(convs: nn.ModuleDict, level: int, x: Tensor) -> Tensor:
     if f"spatial_{level}" in convs:
         y = convs[f"spatial_{level}"](y)
     y = convs[f"channel_1_{level}"](y)
-    return convs[f"channel_2_{level}"](y)  # type: ignore[no-any-return]  # ModuleDict items are untyped
+    planes: Tensor = convs[f"channel_2_{level}"](y)
+    return planes
 
 
 class Encoder(nn.Module):
@@ -202,6 +208,7 @@ class Encoder(nn.Module):
         self.layers = config.layers
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H, W) -> the features of every level, the finest first."""
         x = self.bottleneck((x - MEAN) / STD)
         features = [x]
         for i in range(self.layers):
@@ -232,6 +239,7 @@ class Decoder1D(nn.Module):
         self.layers = config.layers
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        """The features of every level -> class logits (N, K, H, W)."""
         x = recover(self.bottleneck(flatten(features[-1])), features[-1])
         for i in range(self.layers, 0, -1):
             x = F.pixel_shuffle(x, 2)
@@ -252,7 +260,9 @@ class Conv3x3(nn.Module):
         self.conv = nn.Conv2d(c_in, c_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)  # type: ignore[no-any-return]  # torch types Module.__call__ as Any
+        """(N, C, H, W) -> (N, C', H, W)."""
+        result: Tensor = self.conv(x)
+        return result
 
 
 class ConvBlock(nn.Module):
@@ -264,6 +274,7 @@ class ConvBlock(nn.Module):
         self.bn = None if plain else nn.BatchNorm2d(c_out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H, W)."""
         x = self.conv(x)
         return x if self.bn is None else F.relu(self.bn(x))
 
@@ -276,7 +287,9 @@ class UpSample(nn.Module):
         self.conv = nn.ConvTranspose2d(c_in, c_out, 2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)  # type: ignore[no-any-return]  # torch types Module.__call__ as Any
+        """(N, C, H, W) -> (N, C', 2H, 2W)."""
+        result: Tensor = self.conv(x)
+        return result
 
 
 class Decoder2D(nn.Module):
@@ -295,13 +308,15 @@ class Decoder2D(nn.Module):
         self.layers = config.layers
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        """The features of every level -> class logits (N, K, H, W)."""
         x = features[-1]
         for i in range(self.layers, 0, -1):
             x = self.convs[f"up_{i}"](x)
             if i > 1:
                 x = torch.cat([x, features[i - 1]], 1)
             x = self.convs[f"channel_2_{i}"](self.convs[f"channel_1_{i}"](x))
-        return self.convs["head_1"](x)  # type: ignore[no-any-return]  # ModuleDict items are untyped
+        logits: Tensor = self.convs["head_1"](x)
+        return logits
 
 
 class OneNet(nn.Module):
@@ -317,7 +332,9 @@ class OneNet(nn.Module):
         self.decoder = Decoder1D(config) if config.variant == "ed" else Decoder2D(config)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.decoder(self.encoder(image))  # type: ignore[no-any-return]  # torch types Module.__call__ as Any
+        """RGB in [0, 1], (N, C, H, W) -> class logits (N, K, H, W)."""
+        logits: Tensor = self.decoder(self.encoder(image))
+        return logits
 
 
 class OneNetSystem(System[OneNetConfig]):

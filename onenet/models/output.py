@@ -25,6 +25,7 @@ class WithOutput(nn.Module):
         self.output = output
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        """The module's inputs -> probabilities, or labels as int32."""
         logits: Tensor = self.module(*inputs)
         if self.output == "probabilities":
             return logits.softmax(1)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onenet.base.arrays import paired
+from onenet.base.arrays import Array, paired
 from onenet.base.drawing import DIFFERS, ENTRY, GAP, GREY, MARGIN, SWATCH, Page, rgb, text_width
 from onenet.base.files import publish, temporary_folder
 from onenet.errors import RequestError
@@ -47,8 +46,8 @@ def draw_preview(
     path: Path,
     images: NDArray[np.float32],
     truth: NDArray[np.uint8] | None,
-    reference: NDArray[Any],
-    artifact: NDArray[Any],
+    reference: Array,
+    artifact: Array,
     classes: Sequence[ClassSpec],
     title: str,
     subtitle: str,
@@ -82,7 +81,7 @@ def draw_preview(
         publish(folder / path.name, path)
 
 
-def check(images: NDArray[Any], labels: dict[str, NDArray[Any]], classes: int) -> None:
+def check(images: Array, labels: dict[str, Array], classes: int) -> None:
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.size:
         raise RequestError(f"a preview needs images (N, 3, H, W); found {images.shape}")
     expected = (len(images), *images.shape[2:])
@@ -95,7 +94,7 @@ def check(images: NDArray[Any], labels: dict[str, NDArray[Any]], classes: int) -
             raise RequestError(f"{name} holds label {found}; {classes} classes have labels 0..{classes - 1}")
 
 
-def make_row(image: NDArray[np.float32], labels: dict[str, NDArray[Any]], classes: Sequence[ClassSpec]) -> Row:
+def make_row(image: NDArray[np.float32], labels: dict[str, Array], classes: Sequence[ClassSpec]) -> Row:
     """The pictures of one image (C, H, W) and its labels (H, W), scaled to the cell."""
     palette = np.array([rgb(each.colour) for each in classes], np.uint8)
     colour = np.broadcast_to(np.clip(image, 0, 1).transpose(1, 2, 0), (*image.shape[1:], 3))

@@ -16,6 +16,8 @@ from onenet.lowering.rule import Rule
 
 
 class BatchNorm(Rule[Node]):
+    """BatchNorm with stored statistics becomes an affine per channel."""
+
     steps = (50,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

@@ -16,6 +16,8 @@ from onenet.lowering.rule import Rule
 
 
 class ChannelwiseConv(Rule[Node]):
+    """A strided 1D convolution over whole pixels becomes a pointwise one on planes."""
+
     steps = (40,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

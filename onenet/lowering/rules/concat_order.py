@@ -12,6 +12,8 @@ from onenet.lowering.rule import Rule
 
 
 class ConcatOrder(Rule[Node]):
+    """A concatenation joins pixels instead of planes where that saves transposes."""
+
     def matches(self, graph: Graph) -> Iterator[Node]:
         return (node for node in graph.calls(aten.cat.default) if arguments(node)[1] == 1 and len(shape(node)) == 4)
 

@@ -16,6 +16,8 @@ from onenet.lowering.rule import Rule
 
 
 class DepthwiseAffine(Rule[Node]):
+    """An affine that nothing took up becomes a depthwise convolution."""
+
     steps = (140,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

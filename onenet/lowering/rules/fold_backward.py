@@ -13,6 +13,8 @@ from onenet.lowering.rule import Rule
 
 
 class FoldBackward(Rule[Node]):
+    """An affine goes into the weights of the layer before it."""
+
     steps = (90,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

@@ -38,6 +38,8 @@ class Reading(NamedTuple):
 
 
 class FoldForward(Rule[Reading]):
+    """An affine goes into the weights of the convolutions behind it."""
+
     steps = (120,)
     repeats = True  # merging two affines makes a third
 
@@ -68,10 +70,12 @@ def obstacle(graph: Graph, user: Node, operand: Node) -> str | None:
 
 
 def is_concat_of_channels(node: Node) -> bool:
+    """Whether a node joins its inputs along axis 1."""
     return node.target is aten.cat.default and bool(arguments(node)[1] == 1)
 
 
 def convolution_obstacle(graph: Graph, node: Node) -> str | None:
+    """Why a convolution cannot take up an affine on its input; None where it can."""
     source, weight, _, _, padding, _, groups = arguments(node)
     if any(spread(padding, len(shape(source)) - 2)):
         return "followed by a zero-padded convolution: exact except at the border"

@@ -29,6 +29,8 @@ class Chain(NamedTuple):
 
 
 class Layout(Rule[Chain]):
+    """A chain of moves becomes the shortest chain with the same result."""
+
     steps = (80, 160)
 
     def matches(self, graph: Graph) -> Iterator[Chain]:

@@ -43,6 +43,8 @@ class Part:
 
 
 class LinearChain(Rule[Part]):
+    """Convolutions without an activation between become one."""
+
     steps = (150,)
 
     def matches(self, graph: Graph) -> Iterator[Part]:

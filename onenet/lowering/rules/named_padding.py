@@ -12,6 +12,8 @@ from onenet.lowering.rule import Rule
 
 
 class NamedPadding(Rule[Node]):
+    """Padding by name becomes padding by numbers."""
+
     steps = (10,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

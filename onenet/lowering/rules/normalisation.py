@@ -19,6 +19,8 @@ ADD, SUB, MUL, DIV = aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div
 
 
 class Normalisation(Rule[Node]):
+    """Arithmetic with a constant becomes an affine per channel."""
+
     steps = (60,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

@@ -31,6 +31,8 @@ PASSES = (aten.relu.default, QUANTIZE, DEQUANTIZE)
 
 
 class PixelOrder(Rule[Node]):
+    """Shuffles become transposes on pixel-major data."""
+
     def matches(self, graph: Graph) -> Iterator[Node]:
         return graph.calls(*SHUFFLES)
 

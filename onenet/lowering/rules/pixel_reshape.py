@@ -12,6 +12,8 @@ from onenet.lowering.rule import Rule
 
 
 class PixelReshape(Rule[Node]):
+    """A reshape of planes becomes one of pixels."""
+
     def matches(self, graph: Graph) -> Iterator[Node]:
         for node in graph.calls(*RESHAPES):
             before, after = shape(source_of(node)), shape(node)

@@ -15,6 +15,8 @@ from onenet.lowering.rule import Rule
 
 
 class PointwiseImage(Rule[Node]):
+    """Pointwise operators on planes become operators on images."""
+
     steps = (70,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

@@ -15,6 +15,8 @@ from onenet.lowering.rule import Rule
 
 
 class ReflectPad(Rule[Node]):
+    """A reflect pad of a sequence becomes slices and a concatenation."""
+
     steps = (30,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

@@ -18,6 +18,8 @@ from onenet.lowering.rule import Rule
 
 
 class ReluScale(Rule[Node]):
+    """The size of a scale behind a ReLU goes in front of it, its sign stays."""
+
     steps = (110,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

@@ -15,6 +15,8 @@ from onenet.lowering.rule import Rule
 
 
 class Requantize(Rule[Node]):
+    """A quantize, dequantize pair between moves disappears."""
+
     def matches(self, graph: Graph) -> Iterator[Node]:
         for node in graph.calls(DEQUANTIZE):
             move = moved_by(node)

@@ -23,6 +23,8 @@ BLOCK = 16
 
 
 class SpatialConv(Rule[Node]):
+    """A one-channel 1D convolution becomes a product of blocks."""
+
     steps = (20,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

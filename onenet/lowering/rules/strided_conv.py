@@ -16,6 +16,8 @@ from onenet.lowering.rule import Rule
 
 
 class StridedConv(Rule[Node]):
+    """An unshuffle and a 1x1 convolution become one strided convolution."""
+
     steps = (130,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

@@ -15,6 +15,8 @@ from onenet.lowering.rule import Rule
 
 
 class TransposedConv(Rule[Node]):
+    """A transposed convolution without overlap becomes a 1x1 convolution and a shuffle."""
+
     steps = (100,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:

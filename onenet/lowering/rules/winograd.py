@@ -39,6 +39,8 @@ class Place(NamedTuple):
 
 
 class Winograd(Rule[Place]):
+    """A wide 3x3 convolution is computed by Winograd's method."""
+
     larger = True
 
     def matches(self, graph: Graph) -> Iterator[Place]:

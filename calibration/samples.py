@@ -146,14 +146,24 @@ def stream_samples(source: Path, height: int, width: int, limit: int | None = No
     return SampleStream(source.name, 1, read)
 
 
-def load_samples(source: Path, height: int, width: int, limit: int | None = None, channels: int = 3) -> Samples:
-    """All of ``stream_samples`` in memory, (N, channels, height, width), in name order."""
-    stream = stream_samples(source, height, width, limit, channels)
+def load_samples(source: Path | str, height: int, width: int, limit: int | None = None, channels: int = 3) -> Samples:
+    """All of ``stream_samples`` in memory, (N, channels, height, width), in name order.
+
+    Args:
+        source: a folder of images, one image, or an .npz file.
+        height, width: of the model's images.
+        limit: at most so many, evenly spaced by name.
+        channels: 1 or 3.
+
+    Raises:
+        RequestError: there is no sample, or it is none for these images; says which file.
+    """
+    stream = stream_samples(Path(source), height, width, limit, channels)
     return collected(stream.name, stream, stream.skipped)
 
 
 def load_labelled(
-    folder: Path,
+    folder: Path | str,
     height: int,
     width: int,
     limit: int | None = None,
@@ -177,12 +187,12 @@ def load_labelled(
     """
     check_limit(limit)
     check_request(height, width, channels)
-    labels, skipped = TASKS.get(task, "task").open_labels(folder, classes), list[str]()
+    labels, skipped = TASKS.get(task, "task").open_labels(Path(folder), classes), list[str]()
     found, truth = [], []
     for file in sorted(read_folder(labels.images, limit, skipped), key=lambda file: file.place):
         truth.append(labels.read(file.path, (file.pixels.shape[0], file.pixels.shape[1]), (height, width)))
         found.append(image_sample(file, to_input(file.pixels, height, width, channels)))
-    return LabelledImages(collected(base_name(folder), found, skipped), np.stack(truth))
+    return LabelledImages(collected(base_name(Path(folder)), found, skipped), np.stack(truth))
 
 
 def default_calibration() -> Path:

@@ -17,6 +17,7 @@ from typing import Protocol
 import typer
 
 import onenet
+from docs.examples import EXAMPLES
 from onenet.cli.app import app
 from onenet.lowering.driver import RULES, common_order
 from onenet.models import REGISTRY
@@ -203,7 +204,7 @@ def models_table() -> str:
 
 
 def python_page() -> str:
-    """Every public name with its signature and docstring."""
+    """Every public name with its signature, docstring and an example."""
     parts = ["# Python\n", HEAD]
     parts.append(paragraph("These names of `onenet` are public. Everything else may move with any version."))
     for name in sorted(onenet.__all__):
@@ -212,6 +213,7 @@ def python_page() -> str:
             parts.append(f"## `onenet.{name}`\n")
             parts.append("```python\n" + signature(name, value) + "\n```\n")
             parts.append(docstring(inspect.getdoc(value) or ""))
+            parts.append(f"Example:\n\n```python\n{EXAMPLES[name]}\n```\n")
     return "\n".join(parts)
 
 

@@ -214,10 +214,10 @@ class Kind:
             return None
         words, reader = READERS[self.plain]
         made = reader(value)
-        if made is None:
+        words = words if self.least is None else f"{words} from {self.least}"
+        too_small = self.least is not None and isinstance(made, (int, float)) and made < self.least
+        if made is None or too_small:
             raise RequestError(f"{name} takes {words}, found {value!a:.100}")
-        if self.least is not None and isinstance(made, (int, float)) and made < self.least:
-            raise RequestError(f"{name} takes {words} from {self.least}, found {value!a:.100}")
         return made
 
 

@@ -6,6 +6,8 @@
     artifact = onenet.export(quantized, target="tflite")
     onenet.verify(artifact.path)
 
+``export_all`` does all of it from one set of options. Every name, with an example: docs/python.md.
+
 Importing this loads neither torch nor a converter; the functions load what they need.
 """
 
@@ -17,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onenet.calibration.calibrate import calibrate
     from onenet.calibration.samples import load_labelled, load_samples
+    from onenet.exporters.batch import export_all
+    from onenet.exporters.options import ExportOptions
     from onenet.exporters.pipeline import export
     from onenet.lowering import lower
     from onenet.lowering.tiling import tile
@@ -34,11 +38,26 @@ PLACES = {
     "load_samples": "onenet.calibration.samples",
     "load_labelled": "onenet.calibration.samples",
     "export": "onenet.exporters.pipeline",
+    "export_all": "onenet.exporters.batch",
+    "ExportOptions": "onenet.exporters.options",
     "verify": "onenet.runtimes.verify",
     "run": "onenet.runtimes.run",
 }
 
-__all__ = ["__version__", "build", "calibrate", "export", "load_labelled", "load_samples", "lower", "run", "tile", "verify"]
+__all__ = [
+    "ExportOptions",
+    "__version__",
+    "build",
+    "calibrate",
+    "export",
+    "export_all",
+    "load_labelled",
+    "load_samples",
+    "lower",
+    "run",
+    "tile",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

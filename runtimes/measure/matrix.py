@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from onenet import __version__
 from onenet.base.toml import read_toml
 from onenet.errors import RequestError
+from onenet.exporters.options import ExportOptions, option_of
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices.answers import problem
 
@@ -68,10 +68,16 @@ class Matrix(BaseModel):
 
     @field_validator("export")
     @classmethod
-    def known(cls, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        for name in (name for entry in entries for name in entry):
-            if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name) or name in NOT_HERE:
-                raise ValueError(f"{name!r} is no option of an export in a campaign")
+    def options(cls, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Held against the options of an export: same names, same types."""
+        for entry in entries:
+            for name in NOT_HERE:
+                if name in entry:
+                    raise ValueError(f"{name!r} is no option of an export in a campaign")
+            try:
+                ExportOptions.from_entry(entry)
+            except RequestError as error:
+                raise ValueError(str(error)) from error
         return entries
 
     def found(self) -> list[Path]:
@@ -112,12 +118,17 @@ def arguments(entry: dict[str, Any]) -> list[str]:
         if value is True:
             words.append(f"--{name}")
         elif value is False:
-            words.append(f"--no-{name}")
+            words += [f"--no-{name}"] if can_be_refused(name) else []
         elif all(isinstance(each, str) for each in values):
             words += [f"--{name}={each}" for each in values]
         else:
             words += [f"--{name}", *map(str, values)]
     return words
+
+
+def can_be_refused(name: str) -> bool:
+    """Whether an option that is yes or no has a ``--no-`` form; without one it is no unless it is given."""
+    return any("/--no-" in flag for flag in option_of(name.replace("-", "_")).flags)
 
 
 def key_of(entry: dict[str, Any]) -> str:

@@ -71,19 +71,6 @@ except SystemExit as end:
     assert loaded_by(code)[0] == []
 
 
-def test_all_is_what_the_package_shows() -> None:
-    assert sorted(onenet.__all__) == dir(onenet)
-    for name in onenet.__all__:
-        value = getattr(onenet, name)
-        assert isinstance(value, str) if name == "__version__" else callable(value), name
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = onenet.nothing
-
-
-def test_every_lazy_name_is_listed() -> None:
-    assert {*onenet.PLACES, "__version__"} == set(onenet.__all__)
-
-
 def commands(command: Any, name: str) -> dict[str, Any]:
     """``onenet export`` -> command, sub-commands included; typer's own class in some versions, click's in others."""
     below = getattr(command, "commands", {})

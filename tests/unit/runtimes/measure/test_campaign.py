@@ -233,6 +233,10 @@ def test_a_core_ml_package_is_not_measured_where_its_speed_says_nothing(tmp_path
         ("artifacts = [", "is not TOML"),
         ('artifact = ["x"]', "artifact: Extra inputs are not permitted"),
         ('[[export]]\nout = "x"', "'out' is no option of an export"),
+        ("[[export]]\njson = true", "'json' is no option of an export"),
+        ('[[export]]\ntargets = "onnx"', "'targets' is no option of an export; did you mean target"),
+        ('[[export]]\nwidth = "8"', "width takes a whole number from 1, found '8'"),
+        ("[[export]]\ninput-size = [32]", "input-size takes two whole numbers, found [32]"),
         ('[[export]]\n"--x; rm" = "x"', "is no option of an export"),
         ('artifacts = ["*.tflite"]', "matches no file"),
         ('artifacts = ["*.tflite"]\n[plan]\nruns = "many"', "plan.runs"),
@@ -257,6 +261,7 @@ def test_an_export_of_a_campaign_is_a_command_line() -> None:
         "width": 8,
         "random-weights": True,
         "verify": False,
+        "int8": False,
     }
     words = matrix.arguments(entry)
     assert words == [

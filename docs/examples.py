@@ -1,0 +1,18 @@
+"""An example for each public name, for ``python.md``. A test holds them against the functions' signatures."""
+
+from __future__ import annotations
+
+EXAMPLES = {
+    "ExportOptions": 'onenet.ExportOptions(model="my_net.py:make", weights="mine.pth", input_size=(320, 240), int8=True)',
+    "build": "model = onenet.build(my_module, input_size=(320, 240))",
+    "calibrate": "quantized = onenet.calibrate(lowered, samples, min_sqnr=34, evaluation=samples)",
+    "export": 'artifact = onenet.export(quantized, target="coreml", out="build", evaluation=samples)',
+    "export_all": 'artifacts = onenet.export_all(onenet.ExportOptions(target="onnx", precision=("fp32", "int8")))',
+    "load_labelled": 'evaluation = onenet.load_labelled("validation/", 256, 256)',
+    "load_samples": 'samples = onenet.load_samples("photos/", 256, 256, limit=32)',
+    "lower": 'lowered = onenet.lower(onenet.build("onenet-ed4"))',
+    "run": 'results = onenet.run("build/onenet-ed4_int8.tflite", "photo.jpg", out="masks")',
+    "tile": 'model = onenet.tile(onenet.build("onenet-ed4", input_size=(1024, 1024)), 64)',
+    "verify": 'assert onenet.verify("build/onenet-ed4_int8.tflite").passed',
+}
+"""Name -> code."""

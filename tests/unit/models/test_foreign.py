@@ -123,7 +123,7 @@ def test_several_outputs_and_several_inputs(file: Path) -> None:
     assert isinstance(denoiser.spec, ModelSpec)
     assert [t.name for t in denoiser.spec.inputs] == ["image", "step"]
     assert denoiser.spec.source["parameters"] == 0
-    with pytest.raises(RequestError, match="calibration feeds one input, denoiser takes 2"):
+    with pytest.raises(RequestError, match="calibration needs at least one sample, found none"):
         onenet.calibrate(onenet.lower(denoiser), [])
 
 

@@ -17,6 +17,8 @@ def expected_files(module: Module) -> tuple[Path, ...]:
     folder, name = Path(*parts[:-1]), f"test_{parts[-1]}.py"
     inside = Path(*parts) / name
     files = [Path("unit") / folder / name, Path("unit") / inside]
+    if parts[:2] in (["lowering", "rules"], ["runtimes", "backends"]):  # the folder that is a table may be left out
+        files.append(Path("unit") / parts[0] / name)
     if parts[0] == "exporters":
         files.append(Path("export") / name)
     if parts[:2] == ["runtimes", "devices"]:

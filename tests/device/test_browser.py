@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import os
 import shutil
@@ -30,13 +29,11 @@ from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import Job, open_device
 from onenet.runtimes.devices.browser import device as browser_device
 from onenet.runtimes.devices.browser import host as browser_host
-from onenet.runtimes.devices.browser import packages as browser_packages
 from onenet.runtimes.measure import document
 from tests.conftest import HEED_CTRL_C
 from tests.device import tiny
+from tests.device.chromium import CACHE, reason_against
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onenet-lab"
-"""Shared by test runs; the user's own packages are elsewhere."""
 ONCE = Plan(threads=(1,), runs=3, seconds=0, rounds=1, warmup_runs=1, warmup_seconds=0, timeout=60)
 LONG = Plan(threads=(1,), runs=1, seconds=60, rounds=1, timeout=100)
 FOUND_IN_PROC = pytest.mark.skipif(sys.platform != "linux", reason="finds Chromium's processes in /proc")
@@ -45,18 +42,6 @@ FOUND_IN_PROC = pytest.mark.skipif(sys.platform != "linux", reason="finds Chromi
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
-
-
-@functools.cache
-def reason_against() -> str | None:
-    """Why no page can be measured here; None: one can."""
-    if browser_host.find("") is None:
-        return f"no Chromium on PATH ({', '.join(browser_host.NAMES)})"
-    try:
-        browser_packages.install(print)
-    except ToolError as error:
-        return str(error)
-    return None
 
 
 @pytest.fixture

@@ -16,19 +16,19 @@ from onenet.runtimes.devices import native
 from onenet.runtimes.devices.native.build import build
 from onenet.runtimes.devices.ssh import device as ssh
 from onenet.runtimes.measure.documents import load
-from tests.device import lab, phone, test_browser, test_ssh, tiny
+from tests.device import chromium, lab, phone, ssh_devices, tiny
 from tests.device.pi import Pi, emulated_pi
 
 QUICK = ["--threads", "1", "--runs", "2", "--seconds", "0", "--rounds", "1", "--timeout", "300"]
 
 
 def reason_against() -> str | None:
-    return lab.reason_against() or phone.reason_against() or test_browser.reason_against()
+    return lab.reason_against() or phone.reason_against() or chromium.reason_against()
 
 
 def equip(raspberry: Pi, wheels: Path) -> str:
     """Interpreters where Debian has its own packages (`onenet doctor --setup` is tested in ``test_ssh``); the Pi's port."""
-    with contextlib.closing(test_ssh.device_on(raspberry, "pi")) as device:
+    with contextlib.closing(ssh_devices.device_on(raspberry, "pi")) as device:
         found = device.look([])
     wheels.mkdir()
     ssh.download(ssh.packages_for("ssh:pi", found), found, wheels)
@@ -47,7 +47,7 @@ def knows(pis: list[Pi], config: Path) -> Path:
 
 
 def test_one_command_measures_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(test_browser.CACHE))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(chromium.CACHE))
     if reason := reason_against():
         pytest.skip(reason)
     build(native.default_folder())

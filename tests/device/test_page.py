@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.unit.measured import measurement
-from tests.unit.runtimes.report.test_report import beside, hostile, rich
+from tests.unit.runtimes.report.pages import beside, hostile, rich
 
 pytest.importorskip("jinja2")
 

@@ -34,6 +34,7 @@ from onenet.runtimes.devices.ssh.device import RemoteMachine, Ssh, packages_for,
 from onenet.runtimes.measure import document
 from tests.device import pi as lab
 from tests.device.pi import Pi, wait_until
+from tests.device.ssh_devices import device_on
 from tests.null_artifact import write_null
 
 PLAN = Plan(threads=(1,), runs=2, seconds=0, rounds=1, warmup_runs=1, warmup_seconds=0, timeout=300)
@@ -56,14 +57,6 @@ class Ready:
         made = device_on(self.pi, address)
         self.devices.append(made)
         return made
-
-
-def device_on(pi: Pi, address: str) -> Ssh:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ONENET_SSH", pi.client)
-        made = open_device(f"ssh:{address}")
-    assert isinstance(made, Ssh)
-    return made
 
 
 @contextlib.contextmanager

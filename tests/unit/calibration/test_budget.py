@@ -14,7 +14,7 @@ from onenet.calibration.outputs import float_outputs
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, RequestError
-from tests.unit.calibration.test_search import IMAGES, QUICK, observed
+from tests.unit.calibration.observed import IMAGES, QUICK, observed
 
 MODEL = observed((3,)).model
 """Its fourth layer is ruined by int8."""

@@ -17,7 +17,7 @@ from onenet.runtimes.artifact import manifest_of, open_artifact, sidecar_of
 from onenet.runtimes.backends import litert, onnxruntime
 from onenet.runtimes.parity import verify_here
 from onenet.runtimes.verify import verify
-from tests.unit.runtimes.test_parity import manifest, write
+from tests.unit.runtimes.artifacts import manifest, write
 
 DEEP = "[" * 100_000
 

@@ -23,10 +23,9 @@ from onenet.runtimes.verify import verify
 from onenet.spec import TensorSpec
 from onenet.targets import PRECISIONS
 from onenet.tasks.segmentation import TASK as SEGMENTATION
+from tests.unit.runtimes.artifacts import IMAGE, LOGITS, manifest, write
 
-LOGITS = TensorSpec("logits", "logits", (1, 3, 8, 8), "NCHW")
 LABELS = TensorSpec("labels", "labels", (1, 8, 8), dtype="int32")
-IMAGE = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW", value_range=(0.0, 1.0))
 STEP = 0.125
 
 
@@ -133,32 +132,6 @@ def test_any_number_of_images_goes_through_any_batch(images: int, batch: int) ->
 
 
 # --- verify, on the runtime that gives zeros -----------------------------
-
-
-def manifest(**changes: Any) -> dict[str, Any]:
-    zeros = np.zeros(LOGITS.shape, np.float32)
-    return {
-        "schema": SCHEMA,
-        "target": "null",
-        "precision": "fp32",
-        "inputs": [asdict(IMAGE)],
-        "outputs": [asdict(LOGITS)],
-        "golden": {
-            "inputs": [golden.make_input(IMAGE, None)],
-            "outputs": [golden.make_output("logits", zeros, True, None)],
-        },
-        **changes,
-    }
-
-
-def write(folder: Path, embedded: Any, *, beside: bool = True, **session: Any) -> Path:
-    path = folder / "model.null"
-    content = {"inputs": [asdict(IMAGE)], "outputs": [asdict(LOGITS)], **session}
-    path.write_text(json.dumps(content if embedded is None else {**content, "onenet": embedded}))
-    if beside:
-        described = {**(embedded or {}), "artifact": {"sha256": sha256_of(path)}}
-        sidecar_of(path).write_text(json.dumps(described))
-    return path
 
 
 def cli(path: Path) -> tuple[int, Any, str]:

@@ -19,20 +19,24 @@ from typer.testing import CliRunner
 from onenet.cli import report as command_report
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
+<<<<<<< HEAD
 from onenet.runtimes.devices.answers import read_as
 from onenet.runtimes.measure import document
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Documents, Failure, failure_document, load
+=======
+from onenet.runtimes import document
+from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure, failure_document, load
+>>>>>>> 2f4d4cb (Tests mirror the tree, or one list says where they are; no test file imports another)
 from onenet.runtimes.report import charts, extras, svg, tables
 from onenet.runtimes.report.charts import Point
 from onenet.runtimes.report.extras import Extras
 from onenet.runtimes.report.page import LARGEST, Report, render
 from onenet.runtimes.report.summary import best_of_devices, names
-from tests.unit.measured import content, documents, emulated, failing, measurement, states, write
+from tests.unit.measured import content, documents, emulated, failing, measurement, write
+from tests.unit.runtimes.report.pages import beside, hostile, rich
 
 pytest.importorskip("jinja2")
-
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>`[a](javascript:b)`|*_=cmd\n| x {{ 12345679*9 }} @everyone"
 
 
 class Page(HTMLParser):
@@ -209,16 +213,6 @@ def test_charts_do_without_variation() -> None:
 # --- the page -------------------------------------------------------------------------
 
 
-def rich() -> Report:
-    minutes = [{"minute": i + 1, "n": 50, "p50_ms": 10.0 + i, "p90_ms": 12.0 + i, "p99_ms": 14.0 + i} for i in range(5)]
-    sustained = measurement(10, row={"sustained": {"minutes": minutes, "drop_percent": 40.0}, "states": states(20)})
-    times = [{"name": f"conv2d_{i}", "type": "CONV_2D", "ms": 1.0} for i in range(20)]
-    profiled = measurement(12, target="onnx", operators={"counts": {"Conv": 20}, "partitions": None, "times": times})
-    unfit = measurement(40, device="ssh:pi", warnings=[{"name": "throttled", "detail": "under-voltage"}])
-    failures = (failure_document("lost.tflite", "adb", ToolError("the device went away")),)
-    return Report(Documents((sustained, profiled, unfit, emulated(measurement(10, device="ssh:emu"))), failures))
-
-
 def test_the_page_says_everything() -> None:
     found = Page(render(rich()))
     for text in (
@@ -257,42 +251,6 @@ def test_the_page_can_be_used_without_seeing_it() -> None:
     ids = {each["id"] for _, each in found.elements if "id" in each}
     links = {each["href"] for tag, each in found.elements if tag == "a"}
     assert links <= {f"#{each}" for each in ids}
-
-
-def hostile() -> Report:
-    """Everything that a device or a file may write, in every place where it may write text."""
-    made = content(10, device="ssh:" + HOSTILE, row={"peak_method": HOSTILE, "states": states(3)})
-    made["tool"] = made["timed"] = HOSTILE
-    for key in ("file", "model", "target"):
-        made["artifact"][key] = HOSTILE
-    for key in ("model", "cpu", "system", "machine", "libc", "python", "emulated"):
-        made["device"][key] = HOSTILE
-    made["device"] |= {"features": [HOSTILE], "emulated": None}
-    made["runtime"] = dict.fromkeys(("name", "version", "kernels"), HOSTILE)
-    made["parity"] |= {"passed": False, "checks": [{"name": "values " + HOSTILE, "passed": False, "detail": HOSTILE}]}
-    made["plan"] = {HOSTILE: [HOSTILE]}
-    made["operators"] = {"counts": {HOSTILE: 1}, "times": [{"name": HOSTILE, "type": HOSTILE, "ms": 1.0}]}
-    made["warnings"] = [{"name": HOSTILE, "detail": HOSTILE}]
-    made["artifact"]["quality"] = {HOSTILE: 1.0, "miou": 0.5, "sqnr_db": 20.0}
-    for state in made["rows"][0]["states"]:
-        state |= {"temperature_c": {HOSTILE: 50.0}, "governor": HOSTILE, "throttled": HOSTILE, "power": HOSTILE}
-    minutes = [{"minute": 1, "n": 1, "p50_ms": 1.0, "p90_ms": 1.0, "p99_ms": 1.0}]
-    made["rows"][0]["sustained"] = {"minutes": minutes, "drop_percent": 0.0}
-    other = {**made, "artifact": {**made["artifact"], "file": "=2+2", "precision": "fp32", "sha256": "0" * 64}}
-    layer = {"name": HOSTILE, "operators": [HOSTILE], "float_db": 9.0, "reference_float_db": 9.0, "wrong": HOSTILE}
-    profile = extras.LayerProfile.model_validate(
-        {
-            "artifact": HOSTILE,
-            "target": HOSTILE,
-            "precision": HOSTILE,
-            "layers": [layer, {**layer, "name": "b", "operators": ["b"]}],
-        }
-    )
-    gate = Gate(HOSTILE, 1.0, 2.0, False, HOSTILE, HOSTILE, HOSTILE)
-    found = tuple(document.validate(each, "a test") for each in (made, other))
-    return Report(
-        Documents(found, (failure_document(HOSTILE, HOSTILE, ToolError(HOSTILE)),)), (gate,), Extras((profile,), (), (HOSTILE,))
-    )
 
 
 def test_hostile_text_stays_text_on_the_page() -> None:
@@ -342,19 +300,6 @@ def test_a_large_campaign_keeps_the_page_below_2_mb(tmp_path: Path) -> None:
 
 
 # --- what lies beside artifacts ----------------------------------------------------
-
-
-def beside(folder: Path, name: str = "onenet-ed4_int8.tflite") -> Path:
-    folder.mkdir(exist_ok=True)
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(folder / f"{name}.png")
-    same = {"reference_float_db": 40.0, "wrong": None, "shape": [1]}
-    layers: list[dict[str, Any]] = [
-        {"name": f"conv2d_{i}", "operators": [f"conv2d_{i}"], "float_db": 40.0 - i, **same} for i in range(5)
-    ]
-    layers[3]["wrong"] = "9 int8 steps off"
-    profile = {"artifact": name, "target": "tflite", "precision": "int8", "layers": layers, "missing": [], "passed": False}
-    (folder / f"{name}.layers.json").write_text(json.dumps(profile))
-    return folder
 
 
 def test_profiles_and_pictures_beside_the_artifacts(tmp_path: Path) -> None:

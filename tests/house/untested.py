@@ -19,41 +19,85 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "cli.verify",
         ),
     ),
-    "unit/lowering/test_driver.py": ("the contract is tested by what drives it", ("lowering", "lowering.rule")),
+    "unit/lowering/test_driver.py": (
+        "the contract is tested by what drives it",
+        (
+            "lowering",
+            "lowering.rule",
+        ),
+    ),
     "unit/models/test_onenet.py": ("its parameter counts go over the registry", ("models",)),
     "unit/models/test_build.py": (
         "building is what they are for",
-        ("model", "models.cards.onenet", "models.checkpoint", "models.output", "models.system"),
+        (
+            "model",
+            "models.cards.onenet",
+            "models.checkpoint",
+            "models.output",
+            "models.system",
+        ),
     ),
-    "unit/targets/test_targets.py": ("every test there takes all cards", ("targets.coreml", "targets.onnx", "targets.tflite")),
-    "unit/runtimes/test_quality.py": ("a task is what scores and labels do", ("tasks", "tasks.segmentation", "tasks.other")),
-    "unit/tasks/test_preview.py": ("pictures are compared there", ("tasks.bars",)),
-    "export/test_classification.py": ("needs artifacts of a classifier", ("tasks.classification",)),
+    "unit/targets/test_targets.py": (
+        "every test there takes all cards",
+        (
+            "targets.coreml",
+            "targets.onnx",
+            "targets.tflite",
+        ),
+    ),
+    "unit/runtimes/test_quality.py": ("a task is what scores and labels do", ("tasks.other",)),
     "unit/calibration/test_samples.py": (
         "samples are tested from the files that they come from",
-        ("calibration.archives", "calibration.folders", "calibration.inputs"),
+        (
+            "calibration.archives",
+            "calibration.folders",
+            "calibration.inputs",
+        ),
     ),
     "unit/calibration/test_calibrate.py": (
         "parts of one computation, tested by its result",
-        ("calibration.decide", "calibration.observe", "calibration.outputs", "calibration.quantized"),
+        (
+            "calibration.decide",
+            "calibration.observe",
+            "calibration.outputs",
+            "calibration.quantized",
+        ),
     ),
     "unit/calibration/test_histogram.py": ("an estimator reads a histogram", ("calibration.estimators",)),
     "unit/exporters/test_pipeline.py": (
         "parts of one export, tested by what it writes",
-        ("exporters.batch", "exporters.exporter", "exporters.job", "exporters.judgement", "exporters.results"),
+        (
+            "exporters.exporter",
+            "exporters.job",
+            "exporters.judgement",
+            "exporters.results",
+        ),
     ),
-    "unit/cli/test_import.py": ("they are the options of the command line", ("exporters.options",)),
     "export/test_targets.py": (
         "needs converters",
-        ("exporters.manifest", "exporters.onnx", "exporters.tflite"),
+        (
+            "exporters.manifest",
+            "exporters.onnx",
+            "exporters.tflite",
+        ),
     ),
     "export/test_shipped.py": ("needs the shipped models' artifacts", ("exporters.preview",)),
     "export/test_recipes.py": ("needs converters", ("exporters.quantization",)),
     "export/test_runtimes.py": (
         "needs files that converters write",
-        ("runtimes", "runtimes.backends.litert", "runtimes.backends.onnxruntime"),
+        (
+            "runtimes",
+            "runtimes.backends.litert",
+            "runtimes.backends.onnxruntime",
+        ),
     ),
-    "unit/runtimes/backends/test_null.py": ("the runtime without an interpreter", ("runtimes.artifact", "runtimes.session")),
+    "unit/runtimes/backends/test_null.py": (
+        "the runtime without an interpreter",
+        (
+            "runtimes.artifact",
+            "runtimes.session",
+        ),
+    ),
     "export/test_coreml.py": (
         "needs packages that coremltools writes",
         (
@@ -63,29 +107,83 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "unit/runtimes/backends/coreml/test_program.py": (
         "a program is run operator by operator",
-        ("runtimes.backends.coreml.layout", "runtimes.backends.coreml.operators", "runtimes.backends.coreml.spatial"),
+        (
+            "runtimes.backends.coreml.layout",
+            "runtimes.backends.coreml.operators",
+            "runtimes.backends.coreml.spatial",
+        ),
     ),
     "unit/runtimes/agent/test_program.py": (
         "the agent is tested whole, in a process of its own",
-        ("runtimes.agent.content", "runtimes.agent.plan", "runtimes.devices.local", "runtimes.devices.pack"),
+        (
+            "runtimes.agent.content",
+            "runtimes.agent.messages",
+            "runtimes.agent.plan",
+            "runtimes.agent.records",
+            "runtimes.agent.tasks",
+            "runtimes.devices.answers",
+            "runtimes.devices.local",
+            "runtimes.devices.pack",
+        ),
     ),
-    "unit/runtimes/devices/test_kinds.py": ("every test there takes all kinds", ("runtimes.devices", "runtimes.devices.null")),
+    "unit/runtimes/devices/test_kinds.py": (
+        "every test there takes all kinds",
+        (
+            "runtimes.devices",
+            "runtimes.devices.null",
+        ),
+    ),
     "unit/cli/test_doctor_devices.py": ("it is what doctor prints", ("runtimes.devices.description",)),
     "device/test_adb.py": (
         "needs an emulated phone",
-        ("runtimes.devices.adb.android", "runtimes.devices.adb.bridge", "runtimes.devices.adb.device"),
+        (
+            "runtimes.devices.adb.android",
+            "runtimes.devices.adb.bridge",
+            "runtimes.devices.adb.device",
+            "runtimes.devices.adb.runners",
+        ),
     ),
     "device/test_browser.py": (
         "needs a browser",
-        ("runtimes.devices.browser.device", "runtimes.devices.browser.host", "runtimes.devices.browser.packages"),
+        (
+            "runtimes.devices.browser.device",
+            "runtimes.devices.browser.host",
+            "runtimes.devices.browser.packages",
+            "runtimes.devices.browser.session",
+        ),
     ),
-    "device/test_native.py": ("needs a compiler", ("runtimes.devices.native.build", "runtimes.devices.native.debian")),
-    "device/test_ssh.py": ("needs an emulated Raspberry Pi", ("runtimes.devices.ssh.device", "runtimes.devices.ssh.remote")),
-    "unit/runtimes/devices/test_document.py": ("documents are tested beside those who send them", ("runtimes.document",)),
-    "unit/runtimes/test_hostile.py": ("files that end the process which opens them", ("runtimes.isolated", "runtimes.verify")),
+    "device/test_native.py": (
+        "needs a compiler",
+        (
+            "runtimes.devices.native.build",
+            "runtimes.devices.native.debian",
+        ),
+    ),
+    "device/test_ssh.py": (
+        "needs an emulated Raspberry Pi",
+        (
+            "runtimes.devices.ssh.device",
+            "runtimes.devices.ssh.remote",
+        ),
+    ),
+    "unit/runtimes/devices/test_document.py": (
+        "documents are tested beside those who send them",
+        ("runtimes.measure.document",),
+    ),
+    "unit/runtimes/test_hostile.py": (
+        "files that end the process which opens them",
+        (
+            "runtimes.isolated",
+            "runtimes.verify",
+        ),
+    ),
     "unit/runtimes/measure/test_campaign.py": (
         "parts of one campaign",
-        ("runtimes.measure.documents", "runtimes.measure.executors", "runtimes.measure.matrix"),
+        (
+            "runtimes.measure.documents",
+            "runtimes.measure.executors",
+            "runtimes.measure.matrix",
+        ),
     ),
     "unit/runtimes/report/test_report.py": (
         "parts of one page, tested by what it shows",
@@ -100,7 +198,13 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "runtimes.report.tables",
         ),
     ),
-    "export/test_tiles.py": ("images through artifacts of every target", ("runtimes.run", "tasks.image")),
+    "export/test_tiles.py": (
+        "images through artifacts of every target",
+        (
+            "runtimes.run",
+            "tasks.image",
+        ),
+    ),
 }
 """Test file -> why there, and the modules below ``onenet``."""
 

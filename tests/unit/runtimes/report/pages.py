@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from onenet.errors import ToolError
-from onenet.runtimes import document
+from onenet.runtimes.measure import document
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import Documents, failure_document
 from onenet.runtimes.report import extras

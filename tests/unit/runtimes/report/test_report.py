@@ -19,15 +19,9 @@ from typer.testing import CliRunner
 from onenet.cli import report as command_report
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
-<<<<<<< HEAD
 from onenet.runtimes.devices.answers import read_as
 from onenet.runtimes.measure import document
-from onenet.runtimes.measure.budget import Gate
-from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Documents, Failure, failure_document, load
-=======
-from onenet.runtimes import document
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure, failure_document, load
->>>>>>> 2f4d4cb (Tests mirror the tree, or one list says where they are; no test file imports another)
 from onenet.runtimes.report import charts, extras, svg, tables
 from onenet.runtimes.report.charts import Point
 from onenet.runtimes.report.extras import Extras

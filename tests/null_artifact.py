@@ -16,7 +16,9 @@ IMAGE = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW", value_range=(0.0, 1.0
 LOGITS = TensorSpec("logits", "logits", (1, 2, 8, 8), "NCHW")
 
 
-def write_null(path: Path, milliseconds: float = 0.0, right: bool = True, **more: Any) -> Path:
+def write_null(
+    path: Path, milliseconds: float = 0.0, right: bool = True, task: str | None = None, classes: Any = (), **more: Any
+) -> Path:
     """A ``.null`` file whose runs take so long. ``right`` False: its golden output is not the zeros that it computes."""
     outputs = np.zeros(LOGITS.shape, np.float32) if right else np.ones(LOGITS.shape, np.float32)
     manifest = {
@@ -26,6 +28,7 @@ def write_null(path: Path, milliseconds: float = 0.0, right: bool = True, **more
         "precision": "fp32",
         "inputs": [asdict(IMAGE)],
         "outputs": [asdict(LOGITS)],
+        **({} if task is None else {"task": task, "classes": list(classes)}),
         "golden": {
             "inputs": [golden.make_input(IMAGE, None)],
             "outputs": [golden.make_output("logits", outputs, True, None)],

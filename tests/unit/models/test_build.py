@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from onenet.model import Model
 from onenet.models import REGISTRY
 from onenet.models.build import build
-from tests.conftest import awkward_onenet
 from tests.unit.refused import refused
 
 SHIPPED = [entry for entry in REGISTRY.values() if entry.weights]
@@ -105,31 +101,6 @@ def test_input_sizes_that_the_network_cannot_take(name: str, size: tuple[int, in
     refused(says, name, random_weights=True, width=2, input_size=size)
 
 
-# --- outputs ------------------------------------------------------------
-
-
-def test_outputs_and_their_signatures() -> None:
-    options: dict[str, Any] = dict(random_weights=True, width=2, classes=3, spatial=False, input_size=SIZE)
-    image = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    logits, probabilities, labels = (build("onenet-ed4", output=o, **options) for o in ("logits", "probabilities", "labels"))
-    with torch.no_grad():
-        values = logits.module(image)
-        assert torch.equal(probabilities.module(image), values.softmax(1))
-        found = labels.module(image)
-    assert found.dtype == torch.int32
-    assert torch.equal(found, values.argmax(1).int())
-    shapes = {"logits": (1, 3, *SIZE), "probabilities": (1, 3, *SIZE), "labels": (1, *SIZE)}
-    for model, role in ((logits, "logits"), (probabilities, "probabilities"), (labels, "labels")):
-        (spec,) = model.spec.outputs
-        assert (spec.name, spec.role, spec.shape) == (role, role, shapes[role])
-    assert labels.spec.outputs[0].dtype == "int32"
-    assert probabilities.spec.outputs[0].value_range == (0.0, 1.0)
-
-
-def test_an_unknown_output() -> None:
-    refused("supported: logits, probabilities, labels", output="masks")
-
-
 # --- the official configuration -----------------------------------------
 
 
@@ -176,96 +147,3 @@ def test_configurations_that_are_no_text_or_not_there(tmp_path: Path) -> None:
     refused("binary.yaml cannot be read", config=tmp_path / "binary.yaml", random_weights=True)
     refused("nothing.yaml cannot be read", config=tmp_path / "nothing.yaml", random_weights=True)
     refused("cannot be read", config=tmp_path, random_weights=True)
-
-
-# --- checkpoints --------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def trained() -> dict[str, Tensor]:
-    return awkward_onenet("ed", layers=4, kernel=3).state_dict()
-
-
-def save(path: Path, content: Any) -> Path:
-    save_file(content, path) if path.suffix == ".safetensors" else torch.save(content, path)
-    return path
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth"])
-def test_the_shape_is_read_off_a_checkpoint(tmp_path: Path, trained: dict[str, Tensor], suffix: str) -> None:
-    model = build("onenet-ed4", weights=save(tmp_path / f"mine{suffix}", trained), input_size=SIZE)
-    config = dict(variant="ed", layers=4, width=4, classes=3, channels_in=3, kernel=3, repeat=2)
-    assert model.spec.source["config"] == config
-    assert model.spec.source["weights"] == f"mine{suffix}"
-    assert model.spec.outputs[0].shape == (1, 3, *SIZE)
-    assert all(torch.equal(value, trained[key]) for key, value in parameters(model).items())
-
-
-@pytest.mark.parametrize("key", ["state_dict", "model"])
-def test_nested_state_dicts_and_the_prefix_of_dataparallel(tmp_path: Path, trained: dict[str, Tensor], key: str) -> None:
-    content = {key: {f"module.{name}": value for name, value in trained.items()}, "epoch": 7, "loss": 0.25}
-    model = build("onenet-ed4", weights=save(tmp_path / "last.pth", content), input_size=SIZE)
-    assert all(torch.equal(value, trained[key]) for key, value in parameters(model).items())
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "says"),
-    [
-        (
-            "onenet-ed4",
-            {"width": 8},
-            "encoder.bottleneck.blocks.0.conv.weight is expected with shape (8, 1, 3), found (4, 1, 3)",
-        ),
-        ("onenet-ed4", {"classes": 5}, "conv.weight is expected with shape (5, 64, 1), found (3, 64, 1)"),
-        ("onenet-ed4", {"kernel": 9}, "encoder.convs.spatial_0.conv.weight is expected with shape (1, 1, 9), found (1, 1, 3)"),
-        ("onenet-ed4", {"spatial": False}, "it holds encoder.convs.spatial_0.conv.weight, which this model does not have"),
-        ("onenet-ed5", {}, "encoder.convs.spatial_4.conv.weight is expected with shape (1, 1, 3), found no such key"),
-        ("onenet-e4", {}, "decoder.convs.up_4.conv.weight is expected with shape (64, 32, 2, 2), found no such key"),
-    ],
-)
-def test_the_first_key_that_differs_is_named(
-    tmp_path: Path, trained: dict[str, Tensor], name: str, options: dict[str, Any], says: str
-) -> None:
-    text = refused(says, name, weights=save(tmp_path / "mine.pt", trained), input_size=SIZE, **options)
-    assert text.startswith("weights mine.pt does not fit: ")
-
-
-def test_files_that_are_no_checkpoint(tmp_path: Path, trained: dict[str, Tensor]) -> None:
-    first = "encoder.bottleneck.blocks.0.conv.weight"
-    refused("does not exist", weights=tmp_path / "nothing.pt")
-    (tmp_path / "folder.pt").mkdir()
-    refused("does not exist", weights=tmp_path / "folder.pt")
-    refused("suffix '.ckpt' is not supported; use .safetensors, .pt, .pth", weights=tmp_path / "mine.ckpt")
-    refused("holds no state dict", weights=save(tmp_path / "empty.pt", {}))
-    refused("holds no state dict", weights=save(tmp_path / "list.pt", [torch.zeros(1)]))
-    refused("is not a OneNet's", weights=save(tmp_path / "other.pt", {"conv.weight": torch.zeros(1)}))
-    refused("is not a OneNet's", weights=save(tmp_path / "scalar.pt", {**trained, first: torch.tensor(1.0)}))
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-@pytest.mark.parametrize("keep", [0, 7, 5000])
-def test_a_truncated_checkpoint(tmp_path: Path, trained: dict[str, Tensor], suffix: str, keep: int) -> None:
-    path = save(tmp_path / f"mine{suffix}", trained)
-    path.write_bytes(path.read_bytes()[:keep])
-    refused(f"weights mine{suffix} ", weights=path)
-
-
-class Code:
-    """A pickle that makes a file when it is read."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.target,)
-
-
-@pytest.mark.parametrize("form", ["torch", "pickle"])
-def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path, trained: dict[str, Tensor], form: str) -> None:
-    path, witness = tmp_path / "evil.pt", tmp_path / "witness"
-    content = {**trained, "extra": Code(witness)}
-    torch.save(content, path) if form == "torch" else path.write_bytes(pickle.dumps(content))
-    refused("evil.pt hold Python objects, which may carry code", weights=path)
-    assert not witness.exists()
-    pickle.loads(pickle.dumps(Code(witness)))
-    assert witness.exists()  # it would have run

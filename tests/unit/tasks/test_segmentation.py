@@ -1,4 +1,4 @@
-"""Roles, labels, masks of labelled folders and plans; scores are tested with ``quality``, runs with real artifacts."""
+"""Roles, labels, masks of labelled folders and of tiles; scores are tested with ``quality``, runs with real artifacts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from onenet.base.tiles import Tiling
 from onenet.errors import RequestError
 from onenet.spec import TensorSpec, numbered_classes
-from onenet.tasks.image import ImageModel, make_plan
+from onenet.tasks.image import ImageModel
 from onenet.tasks.segmentation import TASK
 
 LOGITS = TensorSpec("logits", "logits", (1, 3, 8, 12), "NCHW")
@@ -52,19 +52,6 @@ def test_masks_lie_beside_their_images(tmp_path: Path) -> None:
     assert mask[::2, ::2].tolist() == [[0, 2], [1, 0]]
     with pytest.raises(RequestError, match=r"the mask .*y\.png is missing"):
         labels.read(tmp_path / "images" / "a" / "y.jpg", (2, 2), (4, 4))
-
-
-def test_a_plan_says_why_an_image_is_resized() -> None:
-    tiled = net(Tiling(4, (0, 0)))
-    assert make_plan(tiled, (8, 12)).text == "whole"
-    assert make_plan(tiled, (16, 24)).text == "4 tiles of 8x12"
-    assert make_plan(tiled, (16, 24), "resize").text == "resized to 8x12"
-    plan = make_plan(net(), (16, 24))
-    assert plan.resized and plan.reason == "no exact tiles: the artifact says nothing of tiles"
-    with pytest.raises(RequestError, match=r"net.null: no exact tiles: .* --fit resize stretches the image instead"):
-        make_plan(net(), (16, 24), "tile")
-    with pytest.raises(RequestError, match="fit 'crop' is not known"):
-        make_plan(net(), (8, 12), "crop")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_tiles_and_the_mask_they_are_pasted_into(tmp_path: Path) -> None:

@@ -1,19 +1,13 @@
-"""The fields of ``ExportOptions``: what they take, and that the command line asks for the same."""
+"""The fields of ``ExportOptions``: what they take, and what an entry of a campaign may hold."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
-from onenet.cli.app import app
 from onenet.errors import RequestError
-from onenet.exporters.options import ExportOptions, kinds, long_name, option_of
-
-COMMAND: Any = typer.main.get_command(app).commands["export"]  # type: ignore[attr-defined]  # a group
+from onenet.exporters.options import ExportOptions
 
 
 def test_defaults_are_the_command_s() -> None:
@@ -58,29 +52,3 @@ def test_an_entry_is_held_against_the_fields(entry: dict[str, object], says: str
 def test_an_entry_has_the_long_names() -> None:
     entry = {"calibration-samples": 4, "no-spatial": True, "evaluation": None, "precision": []}
     assert ExportOptions.from_entry(entry) == ExportOptions(calibration_samples=4, no_spatial=True)
-
-
-def test_every_field_is_an_option_of_the_command_in_its_order() -> None:
-    asked = {parameter.name: parameter for parameter in COMMAND.params if parameter.name not in ("help", "json")}
-    assert list(asked) == [field.name for field in fields(ExportOptions)] == list(kinds())
-    for name, parameter in asked.items():
-        described = option_of(name)
-        assert f"--{long_name(name)}" in parameter.opts
-        assert (parameter.help, parameter.rich_help_panel) == (described.text, described.panel)
-        assert described.text.endswith("."), name
-
-
-def test_the_command_hands_on_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    from typer.testing import CliRunner
-
-    seen: list[ExportOptions] = []
-
-    def stop(options: ExportOptions, _: object) -> None:
-        seen.append(options)
-        raise RequestError("enough")
-
-    monkeypatch.setattr("onenet.cli.export.export_all", stop)
-    words = "-t onnx -t tflite -p w8 --input-size 3 4 --no-winograd --out x --min-sqnr 3 --no-verify --classes 2"
-    assert CliRunner().invoke(app, ["export", *words.split()]).exit_code == 2
-    given = dict(target=("onnx", "tflite"), precision=("w8",), input_size=(3, 4), winograd=False, out=Path("x"))
-    assert seen == [ExportOptions(**given, min_sqnr=3, verify=False, classes=2)]  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from torch import nn
 
 from onenet.base.quiet import quiet
 from onenet.errors import CheckError, ToolError
-from onenet.exporters.exporter import Exporter, exporter_of
+from onenet.exporters.exporter import Exporter
 from onenet.exporters.job import Job
 from onenet.exporters.pipeline import make_job, run_converter
 from onenet.models.build import build
@@ -56,12 +56,3 @@ def test_what_has_a_meaning_of_its_own_passes(error: BaseException, job: Job, tm
     with pytest.raises(type(error)) as caught:
         run_converter(Failing(error), job, tmp_path / "net")
     assert caught.value is error
-
-
-def test_a_target_whose_converter_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import onenet.exporters
-
-    (tmp_path / "toy.py").write_text("import nowhere_installed\n")
-    monkeypatch.setattr(onenet.exporters, "__path__", [*onenet.exporters.__path__, str(tmp_path)])
-    with pytest.raises(ToolError, match=r"exporting toy needs nowhere_installed: pip install \"onenet-export\[export\]\""):
-        exporter_of("toy")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from onenet.base.host import version_of
-from onenet.runtimes.agent import content, latency
+from onenet.runtimes.agent import latency
+from onenet.runtimes.agent.records import DeviceInfo, Interpreter, Round
 from onenet.runtimes.devices import Device, DeviceKind, Examination, Finding, Job
 
 
@@ -13,35 +12,29 @@ class Toybox(Device):
     """Measures with the agent's parts, without a process of its own."""
 
     def measure(self, job: Job) -> dict[str, object]:
-        from onenet.runtimes import parity
+        from onenet.runtimes import parity  # a card must not load what verifies artifacts
+        from onenet.runtimes.agent.content import golden_inputs, make_content, parity_of, threads_row
         from onenet.runtimes.artifact import open_artifact
 
         job.say("measuring")
-        artifact = open_artifact(job.artifact)
-        checks = parity.check_values(artifact)
-        feeds = content.golden_inputs(job.artifact)
+        load_ms, artifact = latency.timed(lambda: open_artifact(job.artifact))
+        checked = parity_of(parity.check_values(artifact), "device")
+        feeds = golden_inputs(job.artifact)
 
         def run() -> None:
             artifact.session.run(feeds)
 
-        once = {
-            "load_ms": latency.milliseconds(lambda: open_artifact(job.artifact)),
-            "first_ms": latency.milliseconds(run),
-            "warmup_runs": latency.warm_up(run, job.plan),
-            "samples_ms": latency.sample(run, job.plan),
-        }
-        verdict = {
-            "passed": all(c.passed is not False for c in checks),
-            "where": "device",
-            "checks": [asdict(c) for c in checks],
-        }
-        runtime = {"name": artifact.session.runtime.name, "version": artifact.session.runtime.version}
-        return content.content(
-            job.artifact, {"name": self.name, "kind": self.kind}, runtime, verdict, job.plan, [content.row(1, [once])]
-        )
+        first_ms = latency.milliseconds(run)
+        once = Round(load_ms, first_ms, latency.warm_up(run, job.plan), latency.sample(run, job.plan))
+        runtime = Interpreter(artifact.session.runtime.name, artifact.session.runtime.version)
+        return make_content(job.artifact, self.info(), runtime, checked, job.plan, [threads_row(1, [once])]).as_dict()
 
     def examine(self) -> Examination:
-        return Examination({"name": self.name, "kind": self.kind}, (Finding("numpy", version_of("numpy") or "missing"),))
+        return Examination(self.info(), (Finding("numpy", version_of("numpy")),))
+
+    def info(self) -> DeviceInfo:
+        """All that can be said of it."""
+        return DeviceInfo(self.name, self.kind)
 
 
 KIND = DeviceKind(

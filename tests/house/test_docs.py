@@ -68,6 +68,19 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert not broken, f"{name_of(path)}: {broken}"
 
 
+def wrong_paths(path: Path) -> list[str]:
+    """Files of this repository that a page names and that are not there; capitals stand for any name."""
+    rooms = "onenet|calibration|export|runtimes|tests|docs|bench|examples"
+    named = re.findall(rf"`((?:{rooms})/[\w/.]+)`", path.read_text(encoding="utf-8"))
+    fixed = [name for name in named if not re.search(r"[A-Z]{3}", name)]
+    return [name for name in fixed if not (REPOSITORY / name).exists()]
+
+
+@pytest.mark.parametrize("path", [path for path in TEXTS if path.name != "CHANGELOG.md"], ids=name_of)
+def test_files_that_are_named_are_there(path: Path) -> None:
+    assert wrong_paths(path) == []
+
+
 def test_a_broken_link_is_seen() -> None:
     page = REPOSITORY / "README.md"
     assert is_broken(page, "docs/nothing.md")

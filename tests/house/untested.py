@@ -11,10 +11,8 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "cli.console",
             "cli.doctor",
             "cli.export",
-            "cli.models",
             "cli.options",
             "cli.report",
-            "cli.run",
             "cli.shared",
             "cli.verify",
         ),
@@ -26,17 +24,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "lowering.rule",
         ),
     ),
-    "unit/models/test_onenet.py": ("its parameter counts go over the registry", ("models",)),
-    "unit/models/test_build.py": (
-        "building is what they are for",
-        (
-            "model",
-            "models.cards.onenet",
-            "models.checkpoint",
-            "models.output",
-            "models.system",
-        ),
-    ),
+    "unit/models/test_build.py": ("building is what they are for", ("model",)),
     "unit/targets/test_targets.py": (
         "every test there takes all cards",
         (
@@ -45,7 +33,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "targets.tflite",
         ),
     ),
-    "unit/runtimes/test_quality.py": ("a task is what scores and labels do", ("tasks.other",)),
     "unit/calibration/test_samples.py": (
         "samples are tested from the files that they come from",
         (
@@ -81,7 +68,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "exporters.tflite",
         ),
     ),
-    "export/test_shipped.py": ("needs the shipped models' artifacts", ("exporters.preview",)),
     "export/test_recipes.py": ("needs converters", ("exporters.quantization",)),
     "export/test_runtimes.py": (
         "needs files that converters write",
@@ -196,13 +182,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "runtimes.report.summary",
             "runtimes.report.svg",
             "runtimes.report.tables",
-        ),
-    ),
-    "export/test_tiles.py": (
-        "images through artifacts of every target",
-        (
-            "runtimes.run",
-            "tasks.image",
         ),
     ),
 }

@@ -10,10 +10,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "cli.compare",
             "cli.console",
             "cli.doctor",
-            "cli.export",
-            "cli.options",
             "cli.report",
-            "cli.shared",
             "cli.verify",
         ),
     ),
@@ -51,15 +48,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "unit/calibration/test_histogram.py": ("an estimator reads a histogram", ("calibration.estimators",)),
-    "unit/exporters/test_pipeline.py": (
-        "parts of one export, tested by what it writes",
-        (
-            "exporters.exporter",
-            "exporters.job",
-            "exporters.judgement",
-            "exporters.results",
-        ),
-    ),
+    "unit/exporters/test_pipeline.py": ("parts of one export, tested by what it writes", ("exporters.judgement",)),
     "export/test_targets.py": (
         "needs converters",
         (
@@ -68,7 +57,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "exporters.tflite",
         ),
     ),
-    "export/test_recipes.py": ("needs converters", ("exporters.quantization",)),
     "export/test_runtimes.py": (
         "needs files that converters write",
         (

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from onenet.lowering import lower
     from onenet.lowering.tiling import tile
     from onenet.models.build import build
+    from onenet.runtimes.measure.bench import bench
+    from onenet.runtimes.report.compare import compare
+    from onenet.runtimes.report.write import report
     from onenet.runtimes.run import run
     from onenet.runtimes.verify import verify
 
@@ -42,18 +45,24 @@ PLACES = {
     "ExportOptions": "onenet.exporters.options",
     "verify": "onenet.runtimes.verify",
     "run": "onenet.runtimes.run",
+    "bench": "onenet.runtimes.measure.bench",
+    "report": "onenet.runtimes.report.write",
+    "compare": "onenet.runtimes.report.compare",
 }
 
 __all__ = [
     "ExportOptions",
     "__version__",
+    "bench",
     "build",
     "calibrate",
+    "compare",
     "export",
     "export_all",
     "load_labelled",
     "load_samples",
     "lower",
+    "report",
     "run",
     "tile",
     "verify",

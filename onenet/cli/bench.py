@@ -6,9 +6,8 @@ import functools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,16 +15,13 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from onenet.base.files import check_folder, publish, temporary_folder
 from onenet.cli import console
 from onenet.cli.shared import need, numbers
-from onenet.errors import OneNetError, RequestError
+from onenet.errors import RequestError
 from onenet.runtimes.devices import visible_kinds
 
 if TYPE_CHECKING:
-    from onenet.runtimes.agent.plan import Plan
     from onenet.runtimes.agent.records import ThreadsRow
-    from onenet.runtimes.measure import matrix
     from onenet.runtimes.measure.budget import Gate
     from onenet.runtimes.measure.campaign import Cell
     from onenet.runtimes.measure.document import Measurement
@@ -56,19 +52,24 @@ def command(
             metavar="NAME", help="Interpreter where a device has two: ai-edge-litert, tflite-runtime, benchmark_model."
         ),
     ] = None,
-    threads: Annotated[str | None, plan_option(metavar="N,N", help="A row for each. Default: all cores of the device.")] = None,
-    runs: Annotated[int | None, plan_option(metavar="N", min=1, help="At least so many in a round. Default: 30.")] = None,
-    seconds: Annotated[float | None, plan_option(metavar="S", min=0, help="At least so long a round. Default: 1.")] = None,
-    rounds: Annotated[
-        int | None, plan_option(metavar="N", min=1, help="Processes; each loads the artifact anew. Default: 3.")
+    threads: Annotated[
+        str | None,
+        plan_option(metavar="N,N", help="Numbers of CPU threads; each is measured. Default: all cores."),
     ] = None,
-    cores: Annotated[str | None, plan_option(metavar="N,N", help="Bind to these CPU cores.")] = None,
+    runs: Annotated[int | None, plan_option(metavar="N", min=1, help="Minimum samples per round. Default: 30.")] = None,
+    seconds: Annotated[float | None, plan_option(metavar="S", min=0, help="Minimum seconds per round. Default: 1.")] = None,
+    rounds: Annotated[
+        int | None,
+        plan_option(metavar="N", min=1, help="Rounds: processes that load the artifact anew. Default: 3."),
+    ] = None,
+    cores: Annotated[str | None, plan_option(metavar="N,N", help="Run on these CPU cores only.")] = None,
     sustained: Annotated[
-        float | None, plan_option(metavar="MIN", min=0, help="Then run for so many minutes, with a figure for each.")
+        float | None,
+        plan_option(metavar="MIN", min=0, help="Run this many minutes more, with figures for each."),
     ] = None,
     profile: Annotated[bool, plan_option("--profile", help="Time every operator (onnxruntime).")] = False,
     timeout: Annotated[
-        float | None, plan_option(metavar="S", min=1, help="Give an artifact up after so long. Default: 600.")
+        float | None, plan_option(metavar="S", min=1, help="Stop after this many seconds. Default: 600.")
     ] = None,
     matrix: Annotated[
         Path | None,
@@ -79,7 +80,8 @@ def command(
         str, campaign_option(metavar="WHERE", help="Where its exports run: local, ray or ray://HOST:PORT.")
     ] = "local",
     budget: Annotated[
-        Path | None, result_option(metavar="FILE.toml", help="Limits; exit code 1 where one is not held. See docs/reports.md.")
+        Path | None,
+        result_option(metavar="FILE.toml", help="Limits; exit code 1 where one is exceeded. See docs/reports.md."),
     ] = None,
     out: Annotated[Path, result_option("--out", "-o", metavar="DIR", help="Folder for the documents.")] = Path(
         "build/measurements"
@@ -103,156 +105,36 @@ def command(
         "profile": profile or None,
         "timeout": timeout,
     }
-    code = run(
-        Request(
-            artifacts=artifacts or [],
-            devices=device or [],
-            runtimes=runtime or [],
+    from onenet.runtimes.measure.bench import bench
+
+    with watching(json) as watcher:
+        measured = bench(
+            artifacts or (),
+            device or (),
             plan={name: value for name, value in given.items() if value is not None},
             out=out,
-            matrix=matrix,
+            runtimes=runtime or (),
+            budget=budget,
+            campaign=matrix,
             executor=executor,
             again=again or matrix is None,
-            budget=budget,
-            json=json,
+            watcher=watcher,
         )
-    )
-    if code:
-        raise typer.Exit(code)
-
-
-@dataclass(frozen=True)
-class Request:
-    """The command's options. ``plan`` holds what was given only, over a campaign's own."""
-
-    artifacts: list[Path]
-    devices: list[str]
-    runtimes: list[str]
-    plan: dict[str, Any]
-    out: Path
-    matrix: Path | None = None
-    executor: str = "local"
-    again: bool = True
-    budget: Path | None = None
-    json: bool = False
-
-
-def run(request: Request) -> int:
-    """Measure and print; the exit code: 1 a golden check or a budget failed, 3 a device failed."""
-    from onenet.runtimes.measure import budget as budgets
-    from onenet.runtimes.measure.campaign import Campaign, Store
-    from onenet.runtimes.measure.document import Measurement
-    from onenet.runtimes.measure.documents import Failure
-
-    budget = budgets.read(request.budget) if request.budget else None
-    check_folder(request.out)
-    with watching(request.json) as watch:
-        plan, cells, lost = prepare(request, watch)
-        results = Campaign(cells, plan, Store(request.out), request.again, watch.tell).run()
-    measurements = [each for each in results.values() if isinstance(each, Measurement)]
-    failures = [*lost, *(each for each in results.values() if isinstance(each, Failure))]
-    gates = budgets.check(budget, measurements, failures) if budget else []
-    if request.json:
-        documents = [each.as_dict() for each in (*measurements, *failures)]
-        console.print_json({"documents": documents, "gates": [gate.as_dict() for gate in gates]})
+    if json:
+        console.print_json(measured.as_dict())
     else:
-        print_results(measurements, failures, request.out)
-        print_gates(gates)
-    if any(not each.parity.passed for each in measurements) or any(not gate.passed for gate in gates):
-        return 1
-    return 3 if failures else 0
-
-
-# What is measured.
-
-
-def prepare(request: Request, watch: Watcher) -> tuple[Plan, list[Cell], list[Failure]]:
-    """The plan, the cells, and what is lost before it could be one.
-
-    Raises:
-        OneNetError: something that was asked for cannot be; before anything is measured.
-    """
-    from onenet.runtimes.agent.plan import Plan
-    from onenet.runtimes.measure import matrix
-    from onenet.runtimes.measure.campaign import cells_of
-
-    check_runtimes(request.runtimes)
-    if request.matrix is None:
-        for artifact in request.artifacts:
-            check_artifact(artifact)
-        return Plan(**request.plan), cells_of(request.artifacts, request.devices or ["local"], request.runtimes), []
-    asked = matrix.read(request.matrix)
-    check_runtimes(asked.runtimes)
-    plan = replace(asked.plan.plan(), **request.plan)
-    artifacts = [*request.artifacts, *asked.found()]
-    for artifact in artifacts:
-        check_artifact(artifact)
-    exported, lost = export_all(asked, request, watch)
-    return plan, cells_of([*artifacts, *exported], request.devices or asked.devices, request.runtimes or asked.runtimes), lost
-
-
-def check_runtimes(names: Sequence[str]) -> None:
-    from onenet.runtimes.measure.campaign import FORMATS
-
-    for name in names:
-        if name not in FORMATS:
-            raise RequestError(f"runtime {name!a:.100} is not known; supported: {', '.join(FORMATS)}")
-
-
-def check_artifact(path: Path) -> None:
-    """
-    Raises:
-        RequestError, CheckError, ToolError: it is not there, not one of ours, or its speed here would say nothing.
-    """
-    from onenet.runtimes.artifact import manifest_of
-
-    if path.suffix == ".mlpackage":
-        raise RequestError(f"{path.name}: a Core ML package runs on Apple's devices, and none of these is one; export ONNX")
-    manifest_of(path)
-
-
-def export_all(asked: matrix.Matrix, request: Request, watch: Watcher) -> tuple[list[Path], list[Failure]]:
-    """The artifacts of every ``[[export]]``, made where they are not there yet."""
-    from onenet.runtimes.measure import matrix
-    from onenet.runtimes.measure.campaign import FORMATS
-    from onenet.runtimes.measure.documents import failure_document
-    from onenet.runtimes.measure.executors import Export, open_executor
-
-    folders = {matrix.key_of(entry): request.out / "artifacts" / matrix.key_of(entry) for entry in asked.export}
-    missing = [
-        Export(key, tuple(matrix.arguments(entry)), str(asked.folder))
-        for entry in asked.export
-        if not folders[key := matrix.key_of(entry)].is_dir()
-    ]
-    lost = []
-    if missing:
-        check_folder(request.out / "artifacts")
-        for task, files in open_executor(request.executor).run(missing):
-            what = " ".join(task.arguments)
-            if isinstance(files, OneNetError):
-                lost.append(failure_document(what, "export", files))
-                watch.note(f"export {what}: failed")
-                continue
-            keep_files(files, folders[task.key])
-            watch.note(f"export {what}: done")
-    made = [path for folder in folders.values() if folder.is_dir() for path in sorted(folder.iterdir())]
-    return [path for path in made if path.suffix in FORMATS.values()], lost
-
-
-def keep_files(files: dict[str, bytes], final: Path) -> None:
-    with temporary_folder(final.parent) as folder:
-        made = folder / final.name
-        for name, content in files.items():
-            path = made / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        publish(made, final)
+        print_results(measured.measurements, measured.failures, measured.folder)
+        print_gates(measured.gates)
+    if not measured.passed:
+        raise typer.Exit(1)
+    if measured.failures:
+        raise typer.Exit(3)
 
 
 # What is shown meanwhile.
 
 
-class Watcher:
+class LiveTable:
     """The table of cells on stderr: redrawn on a terminal, a line per finished cell elsewhere, nothing for ``--json``."""
 
     def __init__(self, silent: bool) -> None:
@@ -278,8 +160,8 @@ class Watcher:
 
 
 @contextmanager
-def watching(silent: bool) -> Iterator[Watcher]:
-    watch = Watcher(silent)
+def watching(silent: bool) -> Iterator[LiveTable]:
+    watch = LiveTable(silent)
     if not watch.console.is_terminal or silent:
         yield watch
         return

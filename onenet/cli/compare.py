@@ -15,7 +15,7 @@ from onenet.cli.shared import need
 from onenet.errors import RequestError
 
 if TYPE_CHECKING:
-    from onenet.runtimes.report.compare import Change, Comparison, Result
+    from onenet.runtimes.report.compare import Change, Comparison, RowComparison
 
 EXAMPLE = "onenet compare main/measurements build/measurements --fail-above 5%"
 COLOURS = {"slower": "red", "faster": "green", "same": "", "undecided": "yellow", "emulated": "dim"}
@@ -36,59 +36,32 @@ def command(
 ) -> None:
     """Say what got slower, larger or less accurate between two measurements, and whether that is more than noise."""
     need("report", "pydantic", "scipy")
-    if not run(base, new, fail_above, alpha, json):
+    from onenet.runtimes.report.compare import compare
+
+    result = compare(base, new, parse_percent(fail_above), alpha)
+    if json:
+        console.print_json(result.as_dict())
+    else:
+        print_result(result)
+    if not result.passed:
         raise typer.Exit(1)
 
 
-def run(base: Path, new: Path, fail_above: str, alpha: float, as_json: bool) -> bool:
-    """Compare and print; whether nothing got worse.
-
-    Args:
-        base, new: a document, or a folder of them.
-        fail_above: percent, as ``5%`` or ``5``.
-        alpha: see ``compare``.
+def parse_percent(text: str) -> float:
+    """A share from ``5%`` or ``5``.
 
     Raises:
-        RequestError: a limit that is none, nothing to compare, or too few rounds or samples.
-        CheckError: a damaged document.
+        RequestError: it is something else.
     """
-    from onenet.runtimes.measure import documents
-    from onenet.runtimes.report.compare import compare
-
-    limit = parse_percent(fail_above)
-    if not 0 < alpha < 0.5:
-        raise RequestError(f"alpha {alpha!r} is no chance of a false alarm; give more than 0 and less than 0.5")
-    result = compare(documents.load([base]), documents.load([new]), alpha, limit)
-    if as_json:
-        console.print_json(as_dict(result, alpha, limit))
-    else:
-        print_result(result, alpha, limit)
-    return result.passed
-
-
-def parse_percent(text: str) -> float:
     found = re.fullmatch(r"\s*(\d{1,4}(?:\.\d{1,6})?)\s*%?\s*", text)
     if found is None:
-        raise RequestError(f"fail-above {text!r:.100} is no percentage; write 5% or 2.5%")
+        raise RequestError(f"fail-above {text!r:.100} is not a percentage; write 5% or 2.5%")
     return float(found.group(1)) / 100
 
 
-def as_dict(result: Result, alpha: float, limit: float) -> dict[str, object]:
-    from onenet.runtimes.report.compare import title
-
-    return {
-        "schema": 1,
-        "alpha": alpha,
-        "fail_above": limit,
-        "passed": result.passed,
-        "rows": [row.as_dict() for row in result.rows],
-        "lost": list(result.lost),
-        "only_base": [title(line) for line in result.only_base],
-        "only_new": [title(line) for line in result.only_new],
-    }
-
-
-def print_result(result: Result, alpha: float, limit: float) -> None:
+def print_result(result: Comparison) -> None:
+    """Times of every device, what else changed, and the verdict."""
+    alpha, limit = result.alpha, result.fail_above
     from onenet.runtimes.measure import documents
     from onenet.runtimes.report import summary
     from onenet.runtimes.report.compare import title, unfit
@@ -122,14 +95,14 @@ def print_result(result: Result, alpha: float, limit: float) -> None:
         out.print(f"✓ nothing got worse by more than {100 * limit:g} %", style="green")
 
 
-def by_device(rows: Iterable[Comparison]) -> dict[str, list[Comparison]]:
-    groups: dict[str, list[Comparison]] = {}
+def by_device(rows: Iterable[RowComparison]) -> dict[str, list[RowComparison]]:
+    groups: dict[str, list[RowComparison]] = {}
     for row in rows:
         groups.setdefault(row.new.device, []).append(row)
     return groups
 
 
-def time_table(rows: Sequence[Comparison], named: dict[str, str]) -> object:
+def time_table(rows: Sequence[RowComparison], named: dict[str, str]) -> object:
     from onenet.runtimes.report.format import figure, signed_percent
 
     right = ("base ms", "new ms", "change", "from", "to", "U")
@@ -144,7 +117,7 @@ def time_table(rows: Sequence[Comparison], named: dict[str, str]) -> object:
     return table
 
 
-def print_changes(rows: Sequence[Comparison], named: dict[str, str]) -> None:
+def print_changes(rows: Sequence[RowComparison], named: dict[str, str]) -> None:
     """Size, memory, loading and quality, where they changed; a figure of the file once, not for every row."""
     from onenet.runtimes.report.format import figure
 
@@ -192,7 +165,7 @@ def words(change: Change) -> str:
     return signed_percent(change.new / change.base - 1, 1)
 
 
-def once(rows: Sequence[Comparison]) -> list[tuple[str, int]]:
+def once(rows: Sequence[RowComparison]) -> list[tuple[str, int]]:
     """Each note, and how many rows it belongs to."""
     counts: dict[str, int] = {}
     for row in rows:

@@ -19,13 +19,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from onenet.base.host import require
+from onenet.base.tables import html_table, text_table
 from onenet.errors import RequestError
-from onenet.runtimes.measure.documents import Documents, Failure, Line
+from onenet.runtimes.measure.documents import Documents, Failure, Line, load
+from onenet.runtimes.report.format import figure, signed_percent
 
 LEAST_ROUNDS, LEAST_SAMPLES = 3, 10
 """Of a row, and of each of its rounds: fewer decide nothing."""
@@ -37,6 +40,8 @@ NOISE_FLOOR = 0.01
 UNFIT = ("busy", "throttled")
 """Warnings of a machine whose speed something else decides. All rounds suffer alike, so no statistics sees it."""
 
+Key = tuple[str | int, ...]
+HEADS = ("row", "base ms", "new ms", "change", "verdict", "regressions")
 Verdict = Literal["slower", "faster", "same", "undecided", "emulated"]
 
 
@@ -69,7 +74,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RowComparison:
     """One row that both sides have."""
 
     base: Line
@@ -82,7 +87,8 @@ class Comparison:
     regressions: tuple[str, ...]
     """In words; none: the row passes."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
+        """As JSON holds it."""
         artifact = self.new.measurement.artifact
         return {
             **{"model": artifact.model, "target": artifact.target, "precision": artifact.precision},
@@ -95,29 +101,78 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Result:
-    rows: tuple[Comparison, ...]
+class Comparison:
+    """What ``compare`` found."""
+
+    rows: tuple[RowComparison, ...]
     only_base: tuple[Line, ...]
     only_new: tuple[Line, ...]
     lost: tuple[str, ...]
     """Rows of BASE, and how NEW failed to measure them."""
+    alpha: float = 0.01
+    fail_above: float = 0.05
 
     @property
     def passed(self) -> bool:
+        """Whether nothing got worse."""
         return not self.lost and not any(row.regressions for row in self.rows)
 
+    def as_dict(self) -> dict[str, object]:
+        """As JSON holds it."""
+        return {
+            "schema": 1,
+            "alpha": self.alpha,
+            "fail_above": self.fail_above,
+            "passed": self.passed,
+            "rows": [row.as_dict() for row in self.rows],
+            "lost": list(self.lost),
+            "only_base": [title(line) for line in self.only_base],
+            "only_new": [title(line) for line in self.only_new],
+        }
 
-def compare(base: Documents, new: Documents, alpha: float = 0.01, fail_above: float = 0.05) -> Result:
-    """Every row that both have, and those that only one has.
+    def cells(self) -> list[list[str]]:
+        """Rows of a small table."""
+        return [
+            [
+                *(title(row.new), figure(row.timing.base_ms), figure(row.timing.new_ms)),
+                *(signed_percent(row.timing.ratio - 1, 1), row.verdict, "; ".join(row.regressions)),
+            ]
+            for row in self.rows
+        ]
+
+    def __repr__(self) -> str:
+        verdict = "nothing got worse" if self.passed else "something got worse"
+        lost = [f"not measured any more: {text}" for text in self.lost]
+        return "\n".join([text_table(HEADS, self.cells()), *lost, verdict])
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADS, self.cells())
+
+
+def compare(base: Path | str, new: Path | str, fail_above: float = 0.05, alpha: float = 0.01) -> Comparison:
+    """Compare two sets of measurements, row by row.
 
     Args:
-        alpha: chance of a false alarm that one row may take, in (0, 0.5).
+        base, new: a document of ``bench``, or a folder of them.
         fail_above: relative; a slowdown, a growth of file or memory beyond it is a regression.
+        alpha: chance of a false alarm that one row may take.
 
     Raises:
-        RequestError: the two have no row in common, or one has too few rounds or samples.
+        RequestError: the two have no row in common, one has too few rounds or samples, or ``alpha`` is not between 0 and 0.5.
+        CheckError: a damaged document.
         ToolError: scipy is missing.
     """
+    return compare_documents(load([Path(base)]), load([Path(new)]), alpha, fail_above)
+
+
+def compare_documents(base: Documents, new: Documents, alpha: float = 0.01, fail_above: float = 0.05) -> Comparison:
+    """Every row that both have, and those that only one has; see ``compare``.
+
+    Raises:
+        RequestError, ToolError: as ``compare``.
+    """
+    if not 0 < alpha < 0.5:
+        raise RequestError(f"alpha must lie between 0 and 0.5; found {alpha!r}")
     pairs, only_base, only_new = match(base.lines(), new.lines())
     lost = [f"{title(line)}: {each.error}: {each.text}" for line in only_base for each in new.failures if is_of(each, line)]
     if not pairs and not lost:
@@ -128,7 +183,7 @@ def compare(base: Documents, new: Documents, alpha: float = 0.01, fail_above: fl
             else "nothing to compare: one side has no measurement"
         )
     rows = tuple(judge(*pair, alpha, fail_above) for pair in pairs)
-    return Result(rows, tuple(only_base), tuple(only_new), tuple(lost))
+    return Comparison(rows, tuple(only_base), tuple(only_new), tuple(lost), alpha, fail_above)
 
 
 def is_of(failure: Failure, line: Line) -> bool:
@@ -141,7 +196,7 @@ def is_of(failure: Failure, line: Line) -> bool:
     return failure.device == line.device and same_file
 
 
-def judge(base: Line, new: Line, alpha: float, fail_above: float) -> Comparison:
+def judge(base: Line, new: Line, alpha: float, fail_above: float) -> RowComparison:
     """
     Raises:
         RequestError: too few rounds or samples to say anything.
@@ -153,7 +208,7 @@ def judge(base: Line, new: Line, alpha: float, fail_above: float) -> Comparison:
     verdict = believed(decide(timing, alpha, fail_above), base, new)
     changes = tuple(changes_of(base, new))
     regressions = tuple(regressions_of(base, new, timing, verdict, changes, fail_above))
-    return Comparison(base, new, timing, verdict, changes, tuple(notes_of(base, new)), regressions)
+    return RowComparison(base, new, timing, verdict, changes, tuple(notes_of(base, new)), regressions)
 
 
 def check_enough(line: Line) -> None:
@@ -210,14 +265,14 @@ def unfit(line: Line) -> list[str]:
 
 def changes_of(base: Line, new: Line) -> Iterator[Change]:
     """Size, memory, loading and quality, where a side has them; of an emulated device those that are not the emulator's."""
-    figures: dict[str, Callable[[Line], float | None]] = {"size_mb": lambda line: line.size_mb}
+    costs: dict[str, Callable[[Line], float | None]] = {"size_mb": lambda line: line.size_mb}
     if not (base.emulated or new.emulated):
-        figures["peak_mb"] = lambda line: line.peak_mb
-        figures["load_ms"] = lambda line: line.row.load_ms
-        figures["first_ms"] = lambda line: line.row.first_ms
-    for name, figure in figures.items():
-        if (figure(base), figure(new)) != (None, None):
-            yield Change(name, figure(base), figure(new))
+        costs["peak_mb"] = lambda line: line.peak_mb
+        costs["load_ms"] = lambda line: line.row.load_ms
+        costs["first_ms"] = lambda line: line.row.first_ms
+    for name, cost in costs.items():
+        if (cost(base), cost(new)) != (None, None):
+            yield Change(name, cost(base), cost(new))
     qualities = [line.measurement.artifact.quality for line in (base, new)]
     for name in sorted(set(qualities[0]) | set(qualities[1])):
         values = [None if each.get(name) is None else float(each[name] or 0) for each in qualities]
@@ -272,11 +327,11 @@ def notes_of(base: Line, new: Line) -> Iterator[str]:
             yield f"{side} was measured on an unfit machine ({', '.join(unfit(line))}): its times decide nothing"
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     return "unknown" if value in (None, "", []) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def setting(line: Line, name: str) -> Any:
+def setting(line: Line, name: Literal["governor", "power"]) -> str | None:
     """What the machine said last."""
     found = [getattr(state, name) for row in line.measurement.rows for state in row.states]
     return next((each for each in reversed(found) if each is not None), None)
@@ -288,7 +343,7 @@ def match(base: Sequence[Line], new: Sequence[Line]) -> tuple[list[tuple[Line, L
     Where several files of a side share a key (tiles of two sizes, two recipes), those of equal names belong together. Of one
     file measured twice, the later measurement counts.
     """
-    groups: dict[tuple[Any, ...], tuple[dict[str, Line], dict[str, Line]]] = defaultdict(lambda: ({}, {}))
+    groups: dict[Key, tuple[dict[str, Line], dict[str, Line]]] = defaultdict(lambda: ({}, {}))
     for side, lines in enumerate((base, new)):
         for line in sorted(lines, key=lambda each: each.measurement.measured.timestamp()):
             groups[key(line)][side][line.file] = line
@@ -303,7 +358,8 @@ def match(base: Sequence[Line], new: Sequence[Line]) -> tuple[list[tuple[Line, L
     return pairs, *left
 
 
-def key(line: Line) -> tuple[Any, ...]:
+def key(line: Line) -> Key:
+    """What two rows must share to be compared."""
     artifact = line.measurement.artifact
     named = (artifact.model, artifact.target, artifact.precision, line.device, line.measurement.runtime.name)
     return (*named, line.row.threads)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from onenet.base.text import one_line
 
 UNKNOWN = "–"
+FORMS = ((99.95, ",.0f"), (9.995, ".1f"), (1.0, ".2f"))
+"""Least size, and how such figures are written; smaller ones with three digits."""
 TARGETS = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
 
 
@@ -16,15 +17,10 @@ def figure(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     size = abs(value)
-    return (
-        f"{value:,.0f}"
-        if size >= 99.95
-        else f"{value:.1f}"
-        if size >= 9.995
-        else f"{value:.2f}"
-        if size >= 1
-        else f"{value:.3g}"
-    )
+    for least, form in FORMS:
+        if size >= least:
+            return format(value, form)
+    return format(value, ".3g")
 
 
 def digits(value: float | None, count: int) -> str:
@@ -51,11 +47,11 @@ def span(values: list[float]) -> str:
     return figure(low) if figure(low) == figure(high) else f"{figure(low)}–{figure(high)}"
 
 
-def known(value: Any) -> str:
+def known(value: object) -> str:
     return UNKNOWN if value in (None, "", "unknown") else str(value)
 
 
-def plan(content: dict[str, Any]) -> str:
+def plan(content: Mapping[str, object]) -> str:
     """A document's plan in a line; what keeps its default of nothing is left out."""
     given = {key: value for key, value in content.items() if value not in (0, None, False, [], ())}
     return ", ".join(f"{one_line(str(key))} {one_line(str(value)).strip('[]()')}" for key, value in list(given.items())[:20])

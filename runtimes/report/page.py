@@ -15,6 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from onenet.base.host import require
+from onenet.base.tables import html_table, text_table
 from onenet.runtimes.agent.records import State, TimedOperator
 from onenet.runtimes.layers import Difference, Layer, Profile, side_by_side
 from onenet.runtimes.measure.budget import Gate
@@ -23,7 +24,7 @@ from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report import charts, summary
 from onenet.runtimes.report.charts import Curve, Point
 from onenet.runtimes.report.extras import Extras, LayerProfile, Picture, embed
-from onenet.runtimes.report.format import FILTERS, TARGETS
+from onenet.runtimes.report.format import FILTERS, TARGETS, figure
 from onenet.runtimes.report.summary import EQUAL_DB
 from onenet.runtimes.session import RuntimeInfo
 from onenet.tasks import SQNR, headlines, metrics
@@ -38,6 +39,7 @@ MOST_QUALITIES = 2
 
 
 NONE = Extras()
+HEADS = ("artifact", "device", "threads", "p50 ms", "golden")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,31 @@ class Report:
     gates: tuple[Gate, ...] | None = None
     """None: no budget was given."""
     extras: Extras = NONE
+    files: tuple[Path, ...] = ()
+    """What was written."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate of the budget passed."""
+        return all(gate.passed for gate in self.gates or ())
+
+    def facts(self) -> list[str]:
+        """The report in a few lines."""
+        return [summary.SIGNS[mood] + text for text, mood in summary.headline(self.documents, self.gates)]
+
+    def cells(self) -> list[list[str]]:
+        """Rows of a small table."""
+        named = summary.names(self.documents)
+        return [
+            [named[line.file], line.device, str(line.row.threads), figure(line.p50_ms), "passed" if line.passed else "FAILED"]
+            for line in self.documents.lines()
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join([*self.facts(), text_table(HEADS, self.cells()), *map(str, self.files)])
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADS, self.cells())
 
 
 def render(report: Report) -> str:

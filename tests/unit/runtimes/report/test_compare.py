@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from onenet.cli import compare as command_compare
@@ -16,7 +17,7 @@ from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
 from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, failure_document
-from onenet.runtimes.report.compare import Comparison, Result, compare, compare_times, decide
+from onenet.runtimes.report.compare import Comparison, RowComparison, compare_documents, compare_times, decide
 from tests.unit.measured import content, documents, emulated, failing, measurement, write
 
 pytest.importorskip("scipy")
@@ -24,8 +25,8 @@ pytest.importorskip("scipy")
 ALPHA, LIMIT = 0.01, 0.05
 
 
-def only(base: Measurement, new: Measurement, **options: Any) -> Comparison:
-    (row,) = compare(documents(base), documents(new), **options).rows
+def only(base: Measurement, new: Measurement, **options: Any) -> RowComparison:
+    (row,) = compare_documents(documents(base), documents(new), **options).rows
     return row
 
 
@@ -175,8 +176,8 @@ def test_quality_is_shown_side_by_side() -> None:
 # --- what belongs together ---------------------------------------------------
 
 
-def compared(base: list[Measurement], new: list[Measurement]) -> Result:
-    return compare(documents(*base), documents(*new))
+def compared(base: list[Measurement], new: list[Measurement]) -> Comparison:
+    return compare_documents(documents(*base), documents(*new))
 
 
 def test_rows_are_matched_by_what_they_are_and_the_rest_is_named() -> None:
@@ -214,13 +215,13 @@ def test_what_fails_to_be_measured_is_a_regression(known: bool) -> None:
     base = documents(measurement(10), measurement(10, device="ssh:pi", threads=(1, 2)))
     lost = failure_document(measurement().artifact if known else "onenet-ed4_int8.tflite", "ssh:pi", ToolError("went away"))
     other = failure_document("another.tflite", "ssh:pi", ToolError("went away"))
-    assert compare(base, Documents((measurement(10),), (other,))).passed
-    result = compare(base, Documents((measurement(10),), (lost, other)))
+    assert compare_documents(base, Documents((measurement(10),), (other,))).passed
+    result = compare_documents(base, Documents((measurement(10),), (lost, other)))
     assert not result.passed
     assert result.lost == tuple(
         f"onenet-ed4_int8.tflite on ssh:pi, ai-edge-litert, {text}: ToolError: went away" for text in ("2 threads", "1 thread")
     )
-    assert compare(base, Documents((), (lost,))).lost == result.lost
+    assert compare_documents(base, Documents((), (lost,))).lost == result.lost
 
 
 def test_another_context_is_said() -> None:
@@ -237,7 +238,12 @@ def test_another_context_is_said() -> None:
 
 
 def command(tmp_path: Path, base: Measurement, new: Measurement, limit: str = "5%", as_json: bool = False) -> bool:
-    return command_compare.run(write(tmp_path / "base", base), write(tmp_path / "new", new), limit, ALPHA, as_json)
+    """Whether ``onenet compare`` ends with exit code 0."""
+    try:
+        command_compare.command(write(tmp_path / "base", base), write(tmp_path / "new", new), limit, ALPHA, as_json)
+    except typer.Exit:
+        return False
+    return True
 
 
 def test_the_command_says_what_got_worse_within_80_columns(
@@ -281,7 +287,7 @@ def test_limits(tmp_path: Path, limit: str) -> None:
     if limit == "5 % ":
         assert command_compare.parse_percent(limit) == 0.05
         return
-    with pytest.raises(RequestError, match="is no percentage; write 5% or"):
+    with pytest.raises(RequestError, match="is not a percentage; write 5% or"):
         command(tmp_path, measurement(10), measurement(10), limit)
 
 
@@ -289,8 +295,8 @@ def test_damaged_and_missing_documents(tmp_path: Path) -> None:
     good = write(tmp_path / "good", measurement(10))
     (tmp_path / "bad.measurement.json").write_text("{")
     with pytest.raises(CheckError, match="is not a measurement: not JSON"):
-        command_compare.run(good, tmp_path / "bad.measurement.json", "5%", ALPHA, False)
+        command_compare.command(good, tmp_path / "bad.measurement.json", "5%", ALPHA, False)
     with pytest.raises(RequestError, match="does not exist; give"):
-        command_compare.run(good, tmp_path / "none", "5%", ALPHA, False)
-    with pytest.raises(RequestError, match=r"alpha 0\.5 is no chance"):
-        command_compare.run(good, good, "5%", 0.5, False)
+        command_compare.command(good, tmp_path / "none", "5%", ALPHA, False)
+    with pytest.raises(RequestError, match=r"alpha must lie between 0 and 0\.5; found 0\.5"):
+        command_compare.command(good, good, "5%", 0.5, False)

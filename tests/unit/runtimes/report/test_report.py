@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from onenet.cli import report as command_report
+from onenet.cli import report as report_command
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError, ToolError
 from onenet.runtimes.devices.answers import read_as
@@ -329,8 +330,13 @@ def test_damaged_extras_are_one_clear_line(tmp_path: Path, suffix: str, data: by
 
 
 def command(folder: Path, **options: Any) -> bool:
-    given: dict[str, Any] = {"formats": "html,md,csv,json", "limits": None, "artifacts": None, "as_json": False, **options}
-    return command_report.run([folder / "in"], folder / "out", **given)
+    """Whether ``onenet report`` ends with exit code 0."""
+    given: dict[str, Any] = {"form": "html,md,csv,json", "budget": None, "artifacts": None, "json": False, **options}
+    try:
+        report_command.command([folder / "in"], out=folder / "out", **given)
+    except typer.Exit:
+        return False
+    return True
 
 
 def test_all_formats_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -364,30 +370,30 @@ def test_a_budget_decides_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFi
     write(tmp_path / "in", measurement(10))
     limits = tmp_path / "budget.toml"
     limits.write_text("[[budget]]\np50_ms = 20\n")
-    assert command(tmp_path, limits=limits)
+    assert command(tmp_path, budget=limits)
     limits.write_text("[[budget]]\np50_ms = 5\n")
-    assert not command(tmp_path, limits=limits)
+    assert not command(tmp_path, budget=limits)
     assert "✗ p50_ms 5: onenet-ed4_int8.tflite on local: 10.1" in capsys.readouterr().out
     text = (tmp_path / "out" / "report.html").read_text()
     assert "no artifact keeps the budget" in text
-    assert not command(tmp_path, limits=limits, as_json=True)
+    assert not command(tmp_path, budget=limits, json=True)
     assert [gate["passed"] for gate in json.loads(capsys.readouterr().out)["gates"]] == [True, False]
 
 
 @pytest.mark.parametrize("formats", ["", "pdf", "html,pdf", ","])
 def test_unknown_formats(tmp_path: Path, formats: str) -> None:
     with pytest.raises(RequestError, match="is not known; supported: html, md, csv, json"):
-        command(tmp_path, formats=formats)
+        command(tmp_path, form=formats)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_document_leaves_the_last_report_alone(tmp_path: Path) -> None:
     write(tmp_path / "in", measurement(10))
-    command(tmp_path, formats="md")
+    command(tmp_path, form="md")
     before = (tmp_path / "out" / "report.md").read_text()
     (tmp_path / "in" / "0.measurement.json").write_text("{")
     with pytest.raises(CheckError):
-        command(tmp_path, formats="md")
+        command(tmp_path, form="md")
     assert (tmp_path / "out" / "report.md").read_text() == before
 
 

@@ -1,0 +1,259 @@
+"""``onenet.bench``: artifacts on devices, or a campaign; a document for each artifact and device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from onenet.base.files import check_folder, publish, temporary_folder
+from onenet.base.tables import html_table, text_table
+from onenet.errors import OneNetError, RequestError
+from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.artifact import manifest_of
+from onenet.runtimes.measure import budget as budgets
+from onenet.runtimes.measure import matrix
+from onenet.runtimes.measure.budget import Gate
+from onenet.runtimes.measure.campaign import FORMATS, Campaign, Cell, Store, cells_of
+from onenet.runtimes.measure.document import Measurement
+from onenet.runtimes.measure.documents import Documents, Failure, Line, failure_document
+from onenet.runtimes.measure.executors import Export, open_executor
+
+HEADS = ("artifact", "device", "threads", "p50 ms", "p99 ms", "golden")
+
+
+class Watcher(Protocol):
+    """Is told what happens meanwhile, from several threads."""
+
+    def tell(self, cell: Cell, text: str) -> None:
+        """What happens to a cell."""
+
+    def note(self, text: str) -> None:
+        """What happens to an export."""
+
+
+class Nobody:
+    """A watcher that keeps it to itself."""
+
+    def tell(self, cell: Cell, text: str) -> None:
+        """Nothing is done with it."""
+
+    def note(self, text: str) -> None:
+        """Nothing is done with it."""
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What ``bench`` measured."""
+
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
+    """What could not be exported or measured, and why."""
+    gates: tuple[Gate, ...]
+    """Of the budget; none where no budget was given."""
+    folder: Path
+    """Where the documents are."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every golden check and every gate passed; what was not measured is in ``failures``."""
+        return all(each.parity.passed for each in self.measurements) and budgets.passed(self.gates)
+
+    @property
+    def documents(self) -> Documents:
+        """As reports and comparisons take them."""
+        return Documents(self.measurements, self.failures)
+
+    def as_dict(self) -> dict[str, object]:
+        """As JSON holds it."""
+        contents = [each.as_dict() for each in (*self.measurements, *self.failures)]
+        return {"documents": contents, "gates": [gate.as_dict() for gate in self.gates]}
+
+    def cells(self) -> list[list[str]]:
+        """The table's rows: one for each number of threads, then the failures."""
+        rows = [
+            [
+                line.file,
+                line.device,
+                str(line.row.threads),
+                f"{line.p50_ms:.4g}",
+                f"{line.row.summary.p99_ms:.4g}",
+                golden(line),
+            ]
+            for line in self.documents.lines()
+        ]
+        failed = [[each.file, each.device, "", "", "", f"{each.error}: {each.text}"] for each in self.failures]
+        return [*rows, *failed]
+
+    def __repr__(self) -> str:
+        count = len(self.measurements)
+        title = f"{count} measurement{'s' * (count != 1)}, {len(self.failures)} failed, in {self.folder}"
+        return f"{title}\n{text_table(HEADS, self.cells())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADS, self.cells())
+
+
+def golden(line: Line) -> str:
+    """The verdict of the golden check."""
+    return "passed" if line.passed else "FAILED"
+
+
+def bench(
+    artifacts: Path | str | Iterable[Path | str] = (),
+    devices: str | Sequence[str] = (),
+    *,
+    plan: Plan | Mapping[str, object] | None = None,
+    out: Path | str = "build/measurements",
+    runtimes: Sequence[str] = (),
+    budget: Path | str | None = None,
+    campaign: Path | str | None = None,
+    executor: str = "local",
+    again: bool = True,
+    watcher: Watcher | None = None,
+) -> Measurements:
+    """Measure artifacts on devices: the golden pair is checked there, then latency, memory and load time.
+
+    Args:
+        artifacts: files made by onenet.
+        devices: as ``--device`` names them (``local``, ``ssh:pi@raspberrypi``); none: this machine, or the campaign's.
+        plan: a whole plan, or those of its fields that are not as usual (or not as the campaign says).
+        out: folder for the documents, which ``report`` and ``compare`` read.
+        runtimes: names of runtimes, where a device has several for a format.
+        budget: TOML file of limits.
+        campaign: TOML file that says what to export, what to measure, and where.
+        executor: where its exports run: ``local``, ``ray`` or ``ray://HOST:PORT``.
+        again: measure what is finished in ``out`` as well.
+        watcher: is told what happens.
+
+    Raises:
+        RequestError: something that was asked for cannot be; nothing was measured then.
+        CheckError: an artifact was not made by onenet.
+        ToolError: an artifact cannot be read. A device that fails is one of the ``failures``.
+    """
+    given = [Path(artifacts)] if isinstance(artifacts, (str, Path)) else [Path(each) for each in artifacts]
+    wanted = Wanted(
+        given,
+        [devices] if isinstance(devices, str) else list(devices),
+        list(runtimes),
+        plan.as_dict() if isinstance(plan, Plan) else plan or {},
+        Path(out),
+    )
+    limits = None if budget is None else budgets.read(Path(budget))
+    check_folder(wanted.out)
+    watcher = watcher or Nobody()
+    if campaign is None:
+        todo, lost = plan_artifacts(wanted), list[Failure]()
+    else:
+        todo, lost = plan_campaign(wanted, matrix.read(Path(campaign)), executor, watcher)
+    results = Campaign(todo.cells, todo.plan, Store(wanted.out), again, watcher.tell).run()
+    measurements = tuple(each for each in results.values() if isinstance(each, Measurement))
+    failures = (*lost, *(each for each in results.values() if isinstance(each, Failure)))
+    gates = () if limits is None else tuple(budgets.check(limits, measurements, failures))
+    return Measurements(measurements, failures, gates, wanted.out)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller of ``bench`` gave."""
+
+    artifacts: list[Path]
+    devices: list[str]
+    runtimes: list[str]
+    plan: Mapping[str, object]
+    out: Path
+
+
+@dataclass(frozen=True)
+class ToMeasure:
+    """Cells, and how they are measured."""
+
+    plan: Plan
+    cells: list[Cell]
+
+
+def plan_artifacts(wanted: Wanted) -> ToMeasure:
+    """What to measure without a campaign.
+
+    Raises:
+        OneNetError: something that was asked for cannot be.
+    """
+    check_all(wanted.artifacts, wanted.runtimes)
+    cells = cells_of(wanted.artifacts, wanted.devices or ["local"], wanted.runtimes)
+    return ToMeasure(changed_plan(Plan(), wanted.plan), cells)
+
+
+def plan_campaign(wanted: Wanted, campaign: matrix.Matrix, executor: str, watcher: Watcher) -> tuple[ToMeasure, list[Failure]]:
+    """What to measure in a campaign, whose exports are made first; and the exports that failed.
+
+    Raises:
+        OneNetError: something that was asked for cannot be; nothing was exported then.
+    """
+    plan, runtimes = changed_plan(campaign.plan.plan(), wanted.plan), wanted.runtimes or campaign.runtimes
+    artifacts = [*wanted.artifacts, *campaign.found()]
+    check_all(artifacts, runtimes)
+    exported, lost = export_missing(campaign, wanted.out, executor, watcher)
+    return ToMeasure(plan, cells_of([*artifacts, *exported], wanted.devices or campaign.devices, runtimes)), lost
+
+
+def changed_plan(plan: Plan, changes: Mapping[str, object]) -> Plan:
+    """
+    Raises:
+        RequestError: a plan has no such field.
+    """
+    known = plan.as_dict()
+    for name in changes:
+        if name not in known:
+            raise RequestError(f"plan {name!a:.100} is not known; supported: {', '.join(known)}")
+    values = {name: tuple(cast("list[int]", value)) if isinstance(value, list) else value for name, value in changes.items()}
+    return Plan.from_dict({**known, **values})
+
+
+def check_all(artifacts: Iterable[Path], runtimes: Iterable[str]) -> None:
+    """
+    Raises:
+        RequestError, CheckError, ToolError: an artifact is not there, was not made by onenet, or cannot be measured
+            anywhere; a runtime is not known.
+    """
+    for name in runtimes:
+        if name not in FORMATS:
+            raise RequestError(f"runtime {name!a:.100} is not known; supported: {', '.join(FORMATS)}")
+    for path in artifacts:
+        if path.suffix == ".mlpackage":
+            raise RequestError(f"{path.name}: a Core ML package runs on Apple's devices, and none of these is one; export ONNX")
+        manifest_of(path)
+
+
+def export_missing(campaign: matrix.Matrix, out: Path, executor: str, watcher: Watcher) -> tuple[list[Path], list[Failure]]:
+    """The artifacts of every ``[[export]]``, made where they are not there yet; and the exports that failed."""
+    folders = {matrix.key_of(entry): out / "artifacts" / matrix.key_of(entry) for entry in campaign.export}
+    missing = [
+        Export(key, tuple(matrix.arguments(entry)), str(campaign.folder))
+        for entry in campaign.export
+        if not folders[key := matrix.key_of(entry)].is_dir()
+    ]
+    lost = []
+    if missing:
+        check_folder(out / "artifacts")
+        for task, files in open_executor(executor).run(missing):
+            what = " ".join(task.arguments)
+            if isinstance(files, OneNetError):
+                lost.append(failure_document(what, "export", files))
+                watcher.note(f"export {what}: failed")
+                continue
+            write_files(files, folders[task.key])
+            watcher.note(f"export {what}: done")
+    made = [path for folder in folders.values() if folder.is_dir() for path in sorted(folder.iterdir())]
+    return [path for path in made if path.suffix in FORMATS.values()], lost
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write files into a folder that appears when all are written."""
+    with temporary_folder(folder.parent) as scratch:
+        made = scratch / folder.name
+        for name, content in files.items():
+            path = made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        publish(made, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 EXAMPLES = {
     "ExportOptions": 'onenet.ExportOptions(model="my_net.py:make", weights="mine.pth", input_size=(320, 240), int8=True)',
-    "bench": 'measured = onenet.bench("build/onenet-ed4_int8.tflite", ["local", "ssh:pi@raspberrypi"], plan={"threads": (1, 4)})',
+    "bench": 'onenet.bench("build/onenet-ed4_int8.tflite", ["local", "ssh:pi@raspberrypi"], plan={"threads": (1, 4)})',
     "build": "model = onenet.build(my_module, input_size=(320, 240))",
     "calibrate": "quantized = onenet.calibrate(lowered, samples, min_sqnr=34, evaluation=samples)",
     "compare": 'assert onenet.compare("main/measurements", "build/measurements", fail_above=0.05).passed',

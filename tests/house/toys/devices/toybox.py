@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onenet.base.host import version_of
-from onenet.runtimes.agent import latency
+from onenet.runtimes.agent import content, latency
 from onenet.runtimes.agent.records import DeviceInfo, Interpreter, Round
 from onenet.runtimes.devices import Device, DeviceKind, Examination, Finding, Job
 

@@ -264,20 +264,20 @@ class LayerComparison:
 LOST = Difference(float("-inf"), float("inf"))
 
 
-def profile(job: Job, path: Path) -> Profile:
+def profile(job: Job, path: Path, runtime: str | None = None) -> Profile:
     """Compare every layer of the job's artifact with its reference, on the image of its golden pair.
 
     Raises:
         CheckError: the artifact is damaged.
         ToolError: its runtime is missing, fails, or cannot show what is between the layers.
     """
-    return compare(Reference(job), path)
+    return compare(Reference(job), path, runtime)
 
 
-def compare(reference: Reference, path: Path) -> Profile:
+def compare(reference: Reference, path: Path, runtime: str | None = None) -> Profile:
     """``profile``, with a reference that serves several artifacts of one job."""
     with quiet():
-        artifact = open_exact(path)
+        artifact = open_exact(path, runtime)
         feeds, _ = read_golden(artifact)
         values = artifact_values(artifact, feeds)
         named = {reference.names.get(name, name): value for name, value in values.items()}
@@ -311,10 +311,10 @@ def make_layer(place: LayerPlace, found: LayerComparison) -> Layer:
     return Layer(place.operators, shape, alone, found.piled_up.get(place, LOST), own, simulated, wrong)
 
 
-def open_exact(path: Path) -> Artifact:
+def open_exact(path: Path, runtime: str | None = None) -> Artifact:
     """The artifact; in exact arithmetic where this CPU's int8 kernels saturate, which is not the artifact's fault."""
-    artifact = open_artifact(path)
-    return open_artifact(path, exact_int8=True) if artifact.session.may_saturate else artifact
+    artifact = open_artifact(path, runtime=runtime)
+    return open_artifact(path, runtime=runtime, exact_int8=True) if artifact.session.may_saturate else artifact
 
 
 def artifact_values(artifact: Artifact, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:

@@ -26,7 +26,9 @@ def open_session(path: Path, threads: int | None = None, *, runtime: str | None 
     """
     if threads is not None and threads < 1:
         raise RequestError(f"{threads} threads asked; give 1 or more, or none for all cores")
-    return runtime_of(path, runtime).open(path, threads, exact_int8)
+    card = runtime_of(path, runtime)
+    assert card.open is not None, "candidates open files"
+    return card.open(path, threads, exact_int8)
 
 
 def read_manifest(path: Path) -> dict[str, object] | None:
@@ -64,7 +66,7 @@ def candidates(path: Path) -> list[Runtime]:
     Raises:
         RequestError: no such file, or a suffix that no runtime opens.
     """
-    cards = RUNTIMES.cards().values()
+    cards = [card for card in RUNTIMES.cards().values() if card.open]
     able = [each for each in cards if path.suffix in each.suffixes]
     if not able:
         supported = ", ".join(dict.fromkeys(suffix for each in cards for suffix in each.suffixes))
@@ -74,3 +76,13 @@ def candidates(path: Path) -> list[Runtime]:
     if not (path.is_file() or path.is_dir()):  # a pipe would block for ever
         raise RequestError(f"artifact {path} is not a regular file")
     return able
+
+
+def measuring() -> dict[str, Runtime]:
+    """Runtimes that devices measure in, by name."""
+    return {name: card for name, card in RUNTIMES.cards().items() if card.measures}
+
+
+def measured_suffixes() -> list[str]:
+    """Suffixes of the artifacts that devices measure."""
+    return list(dict.fromkeys(suffix for card in measuring().values() for suffix in card.suffixes))

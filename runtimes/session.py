@@ -160,6 +160,11 @@ Open = Callable[[Path, Optional[int], bool], Session]
 ReadManifest = Callable[[Path], Optional[dict[str, object]]]
 
 
+def no_manifest(path: Path) -> None:
+    """Of a format that carries none."""
+    del path
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What opens artifacts of some formats: the card of a file in ``backends``, in its tuple ``RUNTIMES``."""
@@ -172,8 +177,9 @@ class Runtime:
     """Of the artifacts that it opens, with the dot."""
     order: int
     """Of several that open a format, the installed one of the lowest order does, unless one is named."""
-    open: Open
-    read_manifest: ReadManifest
+    open: Open | None = None
+    """None where it computes on devices only."""
+    read_manifest: ReadManifest = no_manifest
     """The manifest embedded in an artifact; None where it carries none. Needs no interpreter.
 
     Raises CheckError where the manifest is damaged, ToolError where the file cannot be read."""
@@ -182,7 +188,9 @@ class Runtime:
     packages: tuple[str, ...] = ()
     """Distributions that it computes with; ``doctor`` looks for them."""
     travels: bool = False
-    """Whether the agent carries it to devices, and so whether anything measures it there."""
+    """Whether the agent carries it to devices."""
+    measures: bool = False
+    """Whether devices measure in it: ``onenet bench --runtime`` takes its name."""
 
     def is_usable(self) -> bool:
         """Whether what it computes with can be imported here."""

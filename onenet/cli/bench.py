@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from onenet.cli import console
-from onenet.cli.shared import need, numbers
+from onenet.cli.shared import need, numbers, one_of
 from onenet.errors import RequestError
+from onenet.runtimes import measured_suffixes, measuring
 from onenet.runtimes.devices import visible_kinds
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ result_option = functools.partial(typer.Option, rich_help_panel="Result")
 
 
 def command(
-    artifacts: Annotated[list[Path] | None, typer.Argument(metavar="ARTIFACT", help=".tflite or .onnx made by onenet.")] = None,
+    artifacts: Annotated[
+        list[Path] | None, typer.Argument(metavar="ARTIFACT", help=f"{one_of(measured_suffixes())} made by onenet.")
+    ] = None,
     device: Annotated[
         list[str] | None,
         place_option(
@@ -48,9 +51,7 @@ def command(
     ] = None,
     runtime: Annotated[
         list[str] | None,
-        place_option(
-            metavar="NAME", help="Interpreter where a device has two: ai-edge-litert, tflite-runtime, benchmark_model."
-        ),
+        place_option(metavar="NAME", help=f"Where a device has several for a format: {one_of(list(measuring()))}."),
     ] = None,
     threads: Annotated[
         str | None,

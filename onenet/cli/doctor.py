@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Annotated
 
@@ -10,17 +11,35 @@ import typer
 
 from onenet.cli import console
 from onenet.errors import RequestError
+from onenet.runtimes import RUNTIMES
+from onenet.targets import TARGETS
 
 EXAMPLE = "onenet doctor --device ssh:pi@raspberrypi"
-NEEDS = {
-    "export tflite": ("torch", "torchao", "litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
-    "export onnx": ("torch", "torchao", "onnx", "onnxscript", "onnxruntime"),
-    "export coreml": ("torch", "torchao", "coremltools"),
-    "run .tflite": ("ai-edge-litert",),
-    "run .onnx": ("onnxruntime",),
-    "run .mlpackage": ("coremltools", "torch"),
-    "draw previews": ("matplotlib",),
-}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one line of the table is about."""
+
+    what: str
+    packages: tuple[tuple[str, ...], ...]
+    """Distributions; the first of these choices that is installed counts."""
+    pinned: bool = False
+    """Whether their versions must be those that were tested: converters' are, runtimes' are not."""
+
+
+def needs() -> list[Need]:
+    """What can be done on this machine, by the cards of targets and runtimes."""
+    runtimes = [card for card in RUNTIMES.cards().values() if card.packages]
+    lines = []
+    for target in TARGETS.cards().values():
+        checks = next((card.packages for card in runtimes if target.suffix in card.suffixes), ())  # an export runs its result
+        packages = tuple(dict.fromkeys((*target.packages, *checks)))
+        lines.append(Need(f"export {target.name}", (packages,), pinned=True))
+    for suffix in dict.fromkeys(suffix for card in runtimes for suffix in card.suffixes):
+        choices = tuple(card.packages for card in runtimes if suffix in card.suffixes)
+        lines.append(Need(f"run {suffix}", choices))
+    return [*lines, Need("draw previews", (("matplotlib",),))]
 
 
 def command(
@@ -52,15 +71,14 @@ def run() -> bool:
     """Print the table; True if every converter that is installed has the version that was tested."""
     table = console.plain_table("", "what", "found")
     healthy = True
-    for what, packages in NEEDS.items():
-        found = {name: installed(name) for name in packages}
+    for need in needs():
+        found = versions(need)
         missing = [name for name, has in found.items() if has is None]
-        converts = what.startswith("export")  # converters are pinned, runtimes are not
-        wrong = [f"{n} {has}, tested {tested(n)}" for n, has in found.items() if has and converts and not is_tested(n, has)]
+        wrong = [f"{n} {has}, tested {tested(n)}" for n, has in found.items() if has and need.pinned and not is_tested(n, has)]
         healthy &= not wrong
         mark = "[yellow]–[/yellow]" if missing else "[red]✗[/red]" if wrong else "[green]✓[/green]"
         detail = f"missing: {', '.join(missing)}" if missing else "; ".join(wrong)
-        table.add_row(mark, what, detail or ", ".join(f"{name} {has}" for name, has in found.items()))
+        table.add_row(mark, need.what, detail or ", ".join(f"{name} {has}" for name, has in found.items()))
     out = console.stdout()
     out.print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, int8 kernels: {int8_kernels()}")
     out.print(table)
@@ -70,6 +88,12 @@ def run() -> bool:
         markup=False,
     )
     return healthy
+
+
+def versions(need: Need) -> dict[str, str | None]:
+    """Each package of the first choice that is installed, or of the first, and its version; None where it is missing."""
+    choices = [{name: installed(name) for name in packages} for packages in need.packages]
+    return next((each for each in choices if None not in each.values()), choices[0])
 
 
 def installed(package: str) -> str | None:

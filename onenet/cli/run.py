@@ -9,6 +9,8 @@ import typer
 
 from onenet.base.host import peak_bytes
 from onenet.cli import console
+from onenet.cli.shared import one_of, runtime_help
+from onenet.targets import suffixes
 
 if TYPE_CHECKING:
     from onenet.tasks.image import Fit
@@ -17,7 +19,7 @@ EXAMPLE = "onenet run build/onenet-ed4_int8_tile64.tflite photo.jpg"
 
 
 def command(
-    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A .tflite or .onnx model made by onenet.")],
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=f"{one_of(list(suffixes().values()))} made by onenet.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images of any size, or folders of them.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results. Default: beside each image.")
@@ -31,9 +33,7 @@ def command(
         ),
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
-    runtime: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Runtime to use where several open the format (tflite-runtime).")
-    ] = None,
+    runtime: Annotated[str | None, typer.Option(metavar="NAME", help=runtime_help())] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Run images of any size through an artifact, and write one file for each.

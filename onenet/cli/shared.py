@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 import typer
 
 from onenet.errors import OneNetError, RequestError, ToolError
+from onenet.runtimes import RUNTIMES
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,3 +64,14 @@ def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
         return None if text is None else tuple(int(part) for part in text.split(","))
     except ValueError:
         raise RequestError(f"--{option} {text!a:.100} is no list of numbers; write 1 or 1,2,4") from None
+
+
+def one_of(names: Sequence[str]) -> str:
+    """``.tflite, .onnx or .mlpackage``."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
+
+
+def runtime_help() -> str:
+    """Of ``--runtime`` where files are opened on this machine."""
+    names = [name for name, card in RUNTIMES.cards().items() if card.open and card.packages]
+    return f"Runtime where several open a format: {one_of(names)}. Default: the first that is installed."

@@ -15,7 +15,9 @@ from rich.markup import escape
 from onenet.base.files import check_folder, publish, temporary_folder
 from onenet.base.quiet import quiet
 from onenet.cli import console
+from onenet.cli.shared import one_of, runtime_help
 from onenet.errors import RequestError, ToolError
+from onenet.targets import suffixes, title_of
 
 if TYPE_CHECKING:
     from onenet.runtimes.layers import Layer, Profile, Row
@@ -35,13 +37,15 @@ HIGHEST = 300.0
 """dB: more is what float32 cannot hold, so the values are equal."""
 ROWS = 12
 """Layers that the table shows unless all are asked for."""
-NAMES = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
 layer_option = functools.partial(typer.Option, rich_help_panel="Layer by layer")
 
 
 def command(
-    artifacts: Annotated[list[Path], typer.Argument(metavar="ARTIFACT", help=".tflite, .onnx or .mlpackage made by onenet.")],
+    artifacts: Annotated[
+        list[Path], typer.Argument(metavar="ARTIFACT", help=f"{one_of(list(suffixes().values()))} made by onenet.")
+    ],
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
+    runtime: Annotated[str | None, typer.Option(metavar="NAME", help=runtime_help())] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
     layers: Annotated[
         bool,
@@ -66,7 +70,7 @@ def command(
     if unused and not layers:
         raise RequestError(f"{unused[0]} belongs to --layers; give both")
     request = LayersRequest(every, model, weights, config, calibration) if layers else None
-    if not run(artifacts, threads, request, json):
+    if not run(artifacts, threads, runtime, request, json):
         raise typer.Exit(1)
 
 
@@ -84,17 +88,19 @@ class LayersRequest:
         return dict(model=self.model, weights=self.weights, config=self.config, record=self.calibration)
 
 
-def run(artifacts: Sequence[Path], threads: int | None, layers: LayersRequest | None, as_json: bool) -> bool:
+def run(
+    artifacts: Sequence[Path], threads: int | None, runtime: str | None, layers: LayersRequest | None, as_json: bool
+) -> bool:
     """Check every artifact and print what was found; whether all of them passed."""
     from onenet.runtimes.verify import verify
 
     with quiet():
-        results = [verify(path, threads) for path in artifacts]
+        results = [verify(path, threads, runtime) for path in artifacts]
     if not as_json:
         for result in results:
             console.print_verification(result)
             print_hints(result)
-    profiles = [] if layers is None else compare_layers(readable(artifacts, results), layers, silent=as_json)
+    profiles = [] if layers is None else compare_layers(readable(artifacts, results), runtime, layers, silent=as_json)
     if as_json:
         found = {profile.artifact: profile.as_dict() for profile in profiles}
         documents = [{**result.as_dict(), "hints": hints(result)} for result in results]
@@ -123,7 +129,7 @@ def readable(artifacts: Sequence[Path], results: Sequence[Verification]) -> list
     return [path for path, is_broken in zip(artifacts, broken, strict=True) if not is_broken]
 
 
-def compare_layers(artifacts: Sequence[Path], request: LayersRequest, *, silent: bool) -> list[Profile]:
+def compare_layers(artifacts: Sequence[Path], runtime: str | None, request: LayersRequest, *, silent: bool) -> list[Profile]:
     """The profile of each artifact, written beside it as ``ARTIFACT.layers.json``, and one picture of all beside the first."""
     from onenet.exporters.batch import need_converters
 
@@ -140,7 +146,7 @@ def compare_layers(artifacts: Sequence[Path], request: LayersRequest, *, silent:
             steps.start(f"building the network of {path.name}")
             job = rebuild(path, **request.network())
             steps.start(f"comparing the layers of {path.name}")
-            profiles.append(profile(job, path))
+            profiles.append(profile(job, path, runtime))
             write_json(path.with_name(path.name + ".layers.json"), profiles[-1].as_dict())
         if profiles:
             steps.start("drawing the profile")
@@ -191,7 +197,7 @@ def layer_table(profiles: Sequence[Profile], rows: Sequence[Row]) -> Any:
     simulated = any(layer.reference_float_db is not None for profile in profiles for layer in profile.layers)
     columns = ["int8 ref"] if simulated else []
     for profile in profiles:
-        columns += [f"{NAMES.get(profile.target, profile.target)}\n{profile.precision}", "off"]
+        columns += [f"{title_of(profile.target)}\n{profile.precision}", "off"]
     table = console.plain_table("layer", *columns, right=columns)
     for row in rows:
         reference = [layer.reference_float_db for layer in row.layers if layer]

@@ -39,7 +39,6 @@ from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.agent.records import Caution, Content, State, ThreadsRow, TimedOperator
 
 LONGEST_REQUEST = 1 << 20
-MEASURED = (".tflite", ".onnx", ".null")
 STATE_SECONDS = 5.0
 """Between two looks at temperature and frequency during a measurement."""
 DESCRIBE_SECONDS = 60.0
@@ -123,11 +122,17 @@ def check_file(path: Path, sha256: str | None) -> None:
     """
     if not path.is_file():
         raise RequestError(f"artifact {path} is not a file here")
-    if path.suffix not in MEASURED:
-        supported = ", ".join(MEASURED[:2])
+    if path.suffix not in {suffix for card in RUNTIMES.cards().values() for suffix in card.suffixes}:
+        supported = ", ".join(measured_suffixes())
         raise RequestError(f"{path.name} cannot be measured here: its suffix is {path.suffix!r}; supported: {supported}")
     if sha256 is not None and sha256_of(path) != sha256:
         raise ToolError(f"{path.name} arrived damaged: its SHA-256 is not that of the file sent; send it again")
+
+
+def measured_suffixes() -> list[str]:
+    """Suffixes of artifacts that this program measures; the null runtime is for tests, and not named."""
+    cards = [card for card in RUNTIMES.cards().values() if card.travels and card.measures]
+    return list(dict.fromkeys(suffix for card in cards for suffix in card.suffixes))
 
 
 @contextmanager
@@ -224,7 +229,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="onenet-agent", description="Check and measure an artifact of onenet on this machine.")
     commands = top.add_subparsers(dest="do", required=True)
     one = commands.add_parser("measure", help="print one JSON document")
-    one.add_argument("artifact", type=Path, help=", ".join(MEASURED[:2]))
+    one.add_argument("artifact", type=Path, help=", ".join(measured_suffixes()))
     one.add_argument("--threads", type=numbers, default=(), help="1,2,4: a row for each (default: all cores)")
     one.add_argument("--runs", type=int, default=plan.runs, help="minimum samples per round (%(default)s)")
     one.add_argument("--seconds", type=float, default=plan.seconds, help="minimum seconds per round (%(default)s)")

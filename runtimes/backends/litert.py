@@ -293,6 +293,7 @@ def card(package: str, title: str, order: int) -> Runtime:
         load=functools.partial(require, INTERPRETERS[package]),
         packages=(package,),
         travels=True,
+        measures=True,
     )
 
 

@@ -284,5 +284,6 @@ RUNTIMES = (
         load=import_onnxruntime,
         packages=("onnxruntime",),
         travels=True,
+        measures=True,
     ),
 )

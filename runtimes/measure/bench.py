@@ -10,15 +10,17 @@ from typing import Protocol, cast
 from onenet.base.files import check_folder, publish, temporary_folder
 from onenet.base.tables import html_table, text_table
 from onenet.errors import OneNetError, RequestError
+from onenet.runtimes import RUNTIMES, measured_suffixes, measuring
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.artifact import manifest_of
 from onenet.runtimes.measure import budget as budgets
 from onenet.runtimes.measure import matrix
 from onenet.runtimes.measure.budget import Gate
-from onenet.runtimes.measure.campaign import FORMATS, Campaign, Cell, Store, cells_of
+from onenet.runtimes.measure.campaign import Campaign, Cell, Store, cells_of
 from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, Failure, Line, failure_document
 from onenet.runtimes.measure.executors import Export, open_executor
+from onenet.targets import TARGETS
 
 HEADS = ("artifact", "device", "threads", "p50 ms", "p99 ms", "golden")
 
@@ -217,12 +219,22 @@ def check_all(artifacts: Iterable[Path], runtimes: Iterable[str]) -> None:
             anywhere; a runtime is not known.
     """
     for name in runtimes:
-        if name not in FORMATS:
-            raise RequestError(f"runtime {name!a:.100} is not known; supported: {', '.join(FORMATS)}")
+        if name not in measuring():
+            raise RequestError(f"runtime {name!a:.100} is not known; supported: {', '.join(measuring())}")
     for path in artifacts:
-        if path.suffix == ".mlpackage":
-            raise RequestError(f"{path.name}: a Core ML package runs on Apple's devices, and none of these is one; export ONNX")
+        check_measurable(path)
         manifest_of(path)
+
+
+def check_measurable(path: Path) -> None:
+    """
+    Raises:
+        RequestError: what opens the artifact runs on no device that measures.
+    """
+    able = [card for card in RUNTIMES.cards().values() if path.suffix in card.suffixes]
+    if able and not any(card.measures or card.travels for card in able):
+        titles = [target.title for target in TARGETS.cards().values() if target.suffix in measured_suffixes()]
+        raise RequestError(f"{path.name}: no device that onenet measures on runs {able[0].title}; export {' or '.join(titles)}")
 
 
 def export_missing(campaign: matrix.Matrix, out: Path, executor: str, watcher: Watcher) -> tuple[list[Path], list[Failure]]:
@@ -245,7 +257,7 @@ def export_missing(campaign: matrix.Matrix, out: Path, executor: str, watcher: W
             write_files(files, folders[task.key])
             watcher.note(f"export {what}: done")
     made = [path for folder in folders.values() if folder.is_dir() for path in sorted(folder.iterdir())]
-    return [path for path in made if path.suffix in FORMATS.values()], lost
+    return [path for path in made if path.suffix in measured_suffixes()], lost
 
 
 def write_files(files: Mapping[str, bytes], folder: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from onenet.base.files import sha256_of, temporary_folder
 from onenet.base.process import end_all
 from onenet.errors import CheckError, OneNetError, ToolError
+from onenet.runtimes import measuring
 from onenet.runtimes.agent.content import artifact_info
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import KINDS, Device, Job, open_device
@@ -24,8 +25,6 @@ from onenet.runtimes.measure import document
 from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure, failure_document
 
-FORMATS = {"ai-edge-litert": ".tflite", "tflite-runtime": ".tflite", "benchmark_model": ".tflite", "onnxruntime": ".onnx"}
-"""Interpreter -> what it runs."""
 TRIES = 2
 """Of a cell on a device that failed: a phone that was unplugged is plugged in again."""
 
@@ -211,4 +210,5 @@ def cells_of(artifacts: Iterable[Path], devices: Iterable[str], runtimes: Sequen
 
 
 def interpreters(artifact: Path, runtimes: Sequence[str]) -> Sequence[str | None]:
-    return [name for name in runtimes if FORMATS[name] == artifact.suffix] or [None]
+    cards = measuring()
+    return [name for name in runtimes if artifact.suffix in cards[name].suffixes] or [None]

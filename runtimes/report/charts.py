@@ -13,8 +13,8 @@ import numpy as np
 from markupsafe import Markup
 
 from onenet.runtimes.agent.records import SustainedRun
-from onenet.runtimes.report.format import TARGETS
 from onenet.runtimes.report.svg import Axis, Drawing, axis, number
+from onenet.targets import TARGETS
 
 WIDTH, HEIGHT = 380, 270
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 30, 40
@@ -46,7 +46,7 @@ Place = tuple[float, float, Point]
 
 def colour(target: str) -> str:
     """The style sheet's class."""
-    return f"c-{target}" if target in TARGETS else "c-other"
+    return f"c-{target}" if target in TARGETS.cards() else "c-other"
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:

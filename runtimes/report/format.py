@@ -9,7 +9,6 @@ from onenet.base.text import one_line
 UNKNOWN = "–"
 FORMS = ((99.95, ",.0f"), (9.995, ".1f"), (1.0, ".2f"))
 """Least size, and how such figures are written; smaller ones with three digits."""
-TARGETS = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
 
 
 def figure(value: float | None) -> str:

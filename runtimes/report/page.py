@@ -24,9 +24,10 @@ from onenet.runtimes.measure.documents import Documents, Line
 from onenet.runtimes.report import charts, summary
 from onenet.runtimes.report.charts import Curve, Point
 from onenet.runtimes.report.extras import Extras, LayerProfile, Picture, embed
-from onenet.runtimes.report.format import FILTERS, TARGETS, figure
+from onenet.runtimes.report.format import FILTERS, figure
 from onenet.runtimes.report.summary import EQUAL_DB
 from onenet.runtimes.session import RuntimeInfo
+from onenet.targets import TARGETS
 from onenet.tasks import SQNR, headlines, metrics
 
 LARGEST = 1_990_000
@@ -142,10 +143,19 @@ def context(report: Report) -> dict[str, Any]:
         "devices": summary.devices(documents),
         "states": states_of(documents.measurements[:MOST_DETAILS], named),
         "notes": notes,
-        "style": Markup((Path(__file__).parent / "page.css").read_text()),
-        "target_names": TARGETS,
+        "style": Markup((Path(__file__).parent / "page.css").read_text() + target_style()),
+        "target_names": {name: card.title for name, card in TARGETS.cards().items()},
         "signs": summary.SIGNS,
     }
+
+
+def target_style() -> str:
+    """The targets' colours, on a light page, a dark one and on paper."""
+    cards = TARGETS.cards()
+    light, dark = (" ".join(f"--{name}: {card.page_colours[i]};" for name, card in cards.items()) for i in (0, 1))
+    classes = " ".join(f".c-{name} {{ color: var(--{name}); }}" for name in cards)
+    rules = [f":root {{ {light} }}", f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"]
+    return "\n".join([*rules, f"@media print {{ :root {{ {light} }} }}", classes, ""])
 
 
 def measured(documents: Documents) -> str:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onenet.base.drawing import DIFFERS, ENTRY, GAP, GREY, INK, MARGIN, SWATCH, Page, font, text_width
+from onenet.base.drawing import DIFFERS, ENTRY, GAP, GREY, MARGIN, SWATCH, Page, font, text_width
 from onenet.base.files import publish, temporary_folder
 from onenet.errors import RequestError
 from onenet.runtimes.layers import Profile, Row, side_by_side
+from onenet.targets import TARGETS
 
 WIDTH, PLOT = 1376, 360
 """Pixels; as wide as a preview, which a README shows at about 1000."""
@@ -45,12 +46,6 @@ class Line:
 
 
 REFERENCE = Line("int8 reference", "#c4ccd4", 14)
-LINES = {
-    "tflite": Line("TFLite", "#e69f00", 7, "s"),
-    "onnx": Line("ONNX", "#0072b2", 3.5, "o"),
-    "coreml": Line("Core ML", INK, 1.2, "^"),
-}
-"""Two of Okabe and Ito's colours and ink, in three widths and markers: told apart by every kind of colour vision."""
 
 
 def draw_profiles(path: Path, profiles: Sequence[Profile], title: str) -> None:
@@ -94,7 +89,9 @@ def lines_of(rows: Sequence[Row], profiles: Sequence[Profile]) -> list[tuple[Lin
 
 
 def line_of(profile: Profile) -> Line:
-    return LINES.get(profile.target, Line(profile.target, GREY, 2, "."))
+    """As the target's card says; a thin grey one for what is no target of this version."""
+    card = TARGETS.cards().get(profile.target)
+    return Line(card.title, card.colour, card.width, card.marker) if card else Line(profile.target, GREY, 2, ".")
 
 
 def draw_line(axes: Any, line: Line, values: Sequence[float | None]) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, Line
-from onenet.runtimes.report.format import TARGETS
+from onenet.targets import title_of
 from onenet.tasks import Metric, headlines, metrics
 
 Mood = Literal["good", "warn", "bad", ""]
@@ -82,7 +82,7 @@ def names(documents: Documents) -> dict[str, str]:
     """File -> name in tables and charts, as short as it can be without two having the same."""
     artifacts = {each.artifact.file: each.artifact for each in documents.measurements}
     models = {each.model for each in artifacts.values()}
-    short = {file: f"{TARGETS.get(each.target, each.target)} {each.precision}" for file, each in artifacts.items()}
+    short = {file: f"{title_of(each.target)} {each.precision}" for file, each in artifacts.items()}
     if len(models) > 1:
         short = {file: f"{artifacts[file].model} {name}" for file, name in short.items()}
     counts = Counter(short.values())

@@ -23,8 +23,9 @@ from onenet.runtimes.layers import (
     judge,
     side_by_side,
 )
-from onenet.runtimes.report.profile import LINES, REFERENCE, draw_profiles
+from onenet.runtimes.report.profile import REFERENCE, draw_profiles
 from onenet.runtimes.session import LayerValue
+from onenet.targets import TARGETS
 
 GOOD = Difference(60.0, 1e-7, 0.001, 1.0, 1e-6)
 
@@ -168,13 +169,14 @@ def drawn(path: Path, *profiles: Profile) -> set[str]:
 def three() -> list[Profile]:
     names = ["conv2d", "conv2d_1", "cat", "conv2d_2"]
     return [
-        profile(target, *(layer(name, db=30.0 + 3 * i + k) for i, name in enumerate(names))) for k, target in enumerate(LINES)
+        profile(target, *(layer(name, db=30.0 + 3 * i + k) for i, name in enumerate(names)))
+        for k, target in enumerate(TARGETS.cards())
     ]
 
 
 def test_a_picture_has_a_line_for_each_format_and_the_reference(tmp_path: Path) -> None:
     found = drawn(tmp_path / "a.png", *three())
-    assert {line.colour for line in LINES.values()} | {REFERENCE.colour} <= found
+    assert {card.colour for card in TARGETS.cards().values()} | {REFERENCE.colour} <= found
     assert DIFFERS not in found
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (1376, 654)
@@ -194,7 +196,7 @@ def test_the_first_bad_layer_is_marked(tmp_path: Path) -> None:
 def test_equal_unknown_and_hundreds_of_layers_are_drawn(tmp_path: Path) -> None:
     layers = [layer(f"conv2d_{i}", db=np.inf if i % 7 else -np.inf) for i in range(300)]
     layers[5] = dataclasses.replace(layers[5], float_db=None, reference_float_db=None)
-    assert LINES["tflite"].colour in drawn(tmp_path / "a.png", profile("tflite", *layers))
+    assert TARGETS.cards()["tflite"].colour in drawn(tmp_path / "a.png", profile("tflite", *layers))
 
 
 def test_a_picture_of_nothing_is_refused(tmp_path: Path) -> None:

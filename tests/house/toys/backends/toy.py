@@ -54,5 +54,6 @@ RUNTIMES = (
         open=ToySession,
         read_manifest=read_manifest,
         packages=("numpy",),
+        measures=True,
     ),
 )

@@ -223,7 +223,7 @@ def test_a_core_ml_package_is_not_measured_where_its_speed_says_nothing(tmp_path
     (tmp_path / "a.mlpackage").mkdir()
     done = bench(tmp_path / "a.mlpackage")
     assert done.exit_code == 2
-    assert "export ONNX" in done.stderr
+    assert "export TFLite or ONNX" in done.stderr
 
 
 @pytest.mark.parametrize(

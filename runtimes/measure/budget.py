@@ -70,10 +70,12 @@ class Entry(BaseModel):
         return data
 
     def limits(self) -> dict[str, float]:
+        """Figure -> its limit, those that the entry sets."""
         given = {name: getattr(self, name, None) for name in (*AT_MOST, *metrics())}
         return {name: float(value) for name, value in given.items() if value is not None}
 
     def takes(self, measurement: Measurement) -> bool:
+        """Whether a measurement fits every pattern of the entry."""
         artifact = measurement.artifact
         values = (measurement.device.name, artifact.model, artifact.target, artifact.precision, measurement.runtime.name)
         return all(fnmatchcase(value, pattern) for value, pattern in zip(values, self.patterns(), strict=True))
@@ -87,6 +89,7 @@ class Entry(BaseModel):
         )
 
     def patterns(self) -> tuple[str, ...]:
+        """Patterns for device, model, target, precision and runtime, in the order of ``PATTERNS``."""
         return tuple(getattr(self, name) for name in PATTERNS)
 
     def __str__(self) -> str:
@@ -118,6 +121,7 @@ class Gate:
     threads: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
+        """As ``onenet bench --json`` prints it."""
         return asdict(self)
 
 
@@ -133,6 +137,7 @@ def read(path: Path) -> Budget:
 
 
 def problem(error: ValidationError) -> str:
+    """What is wrong with a budget file, where, and what is supported; one line."""
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     if first["type"] == "unknown_name":
         known = ", ".join([*Entry.model_fields, *metrics()])
@@ -146,6 +151,7 @@ def problem(error: ValidationError) -> str:
 
 
 def where(place: Sequence[str]) -> str:
+    """`` in [[budget]] 2`` for a place inside an entry; empty for any other."""
     return f" in [[budget]] {place[1]}" if len(place) > 2 else ""
 
 
@@ -160,10 +166,12 @@ def check(budget: Budget, measurements: Sequence[Measurement], failures: Sequenc
 
 
 def passed(gates: Sequence[Gate]) -> bool:
+    """Whether every gate did."""
     return all(gate.passed for gate in gates)
 
 
 def gates_of(entry: Entry, measurement: Measurement) -> Iterator[Gate]:
+    """The gates of one entry for a measurement that fits it: the golden pair, then each limit."""
     lines = Documents((measurement,)).lines()
     line = next((each for each in lines if entry.threads in (None, each.row.threads)), None)
     file, device = measurement.artifact.file, measurement.device.name
@@ -176,12 +184,14 @@ def gates_of(entry: Entry, measurement: Measurement) -> Iterator[Gate]:
 
 
 def golden(line: Line) -> Gate:
+    """The gate of the golden pair."""
     failed = [check for check in line.measurement.parity.checks if check.passed is False]
     reason = "passed" if line.passed else "; ".join(f"{check.name}: {check.detail}" for check in failed) or "failed"
     return Gate("golden", None, None, line.passed, reason, line.file, line.device, line.row.threads)
 
 
 def gate(name: str, limit: float, line: Line) -> Gate:
+    """One limit held against a line's figure. A figure that was not measured fails."""
     place = (line.file, line.device, line.row.threads)
     found = figure(name, line)
     if line.emulated and name in OF_THE_DEVICE:
@@ -200,6 +210,7 @@ NOT_EVALUATED = "the export made no such evaluation; give it --evaluation DIR"
 
 
 def figure(name: str, line: Line) -> float | None:
+    """A line's figure by its name in a budget; None where the document does not have it."""
     if name in metrics():
         return line.quality(name)
     if name == "drop_percent":
@@ -210,5 +221,6 @@ def figure(name: str, line: Line) -> float | None:
 
 
 def not_measured(failure: Failure) -> Gate:
+    """The gate of an artifact that a device could not measure; it fails."""
     reason = f"not measured: {failure.error}: {failure.text}"
     return Gate("measured", None, None, False, reason, failure.file, failure.device)

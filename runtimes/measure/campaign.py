@@ -44,10 +44,12 @@ class Cell:
 
     @property
     def place(self) -> str:
+        """Where the cell is measured, as a part of a file name: ``@ssh_pi+tflite-runtime``."""
         return f"@{plain(self.device)}" + (f"+{self.runtime}" if self.runtime else "")
 
 
 def plain(text: str) -> str:
+    """A text as a part of a file name: letters, digits, dots, dashes and underscores stay."""
     return re.sub("[^A-Za-z0-9._-]+", "_", text).strip("_")
 
 
@@ -62,6 +64,7 @@ def names(cells: Iterable[Cell]) -> dict[Cell, str]:
 
 
 def unwatched(cell: Cell, text: str) -> None:
+    """The watch of a campaign that nobody watches."""
     del cell, text
 
 
@@ -149,10 +152,12 @@ class Campaign:
         return {cell: self.results[cell] for cell in self.cells}
 
     def run_lane(self, devices: Sequence[Device]) -> None:
+        """Measure on devices that share a machine, one after the other."""
         for device in devices:
             self.run_device(device)
 
     def run_device(self, device: Device) -> None:
+        """Measure a device's cells, or take their finished documents."""
         for cell in [each for each in self.cells if each.device == device.name]:
             if not self.cells:  # interrupted
                 return
@@ -210,5 +215,6 @@ def cells_of(artifacts: Iterable[Path], devices: Iterable[str], runtimes: Sequen
 
 
 def interpreters(artifact: Path, runtimes: Sequence[str]) -> Sequence[str | None]:
+    """The runtimes that open an artifact of those asked for; ``(None,)``, the device's own choice, where none does."""
     cards = measuring()
     return [name for name in runtimes if artifact.suffix in cards[name].suffixes] or [None]

@@ -58,6 +58,8 @@ def failure_document(artifact: ArtifactInfo | str, device: str, error: Exception
 
 @dataclass(frozen=True)
 class Documents:
+    """What a report, a comparison or a budget is made of."""
+
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...] = ()
 
@@ -76,6 +78,7 @@ class Line:
 
     @property
     def device(self) -> str:
+        """The device, as the user asked for it."""
         return self.measurement.device.name
 
     @property
@@ -85,14 +88,17 @@ class Line:
 
     @property
     def file(self) -> str:
+        """The artifact's file name."""
         return self.measurement.artifact.file
 
     @property
     def runtime(self) -> str:
+        """The runtime with its version."""
         return f"{self.measurement.runtime.name} {self.measurement.runtime.version}".strip()
 
     @property
     def p50_ms(self) -> float:
+        """Median of one inference in ms."""
         return self.row.summary.p50_ms
 
     @property
@@ -102,17 +108,21 @@ class Line:
 
     @property
     def size_mb(self) -> float:
+        """The artifact's size in MB."""
         return self.measurement.artifact.bytes / 1e6
 
     @property
     def peak_mb(self) -> float | None:
+        """Largest resident memory in MB; None where the device does not say."""
         return None if self.row.peak_bytes is None else self.row.peak_bytes / 1e6
 
     @property
     def passed(self) -> bool:
+        """Whether the golden pair was right on the device."""
         return self.measurement.parity.passed
 
     def quality(self, name: str) -> float | None:
+        """A figure of the artifact's quality by its metric's name; None where it was not evaluated."""
         value = self.measurement.artifact.quality.get(name)
         return None if value is None else float(value)
 
@@ -137,6 +147,7 @@ def load(paths: Sequence[Path]) -> Documents:
 
 
 def find(paths: Iterable[Path]) -> Iterator[Path]:
+    """Every document among these files and below these folders. Raises RequestError for a path that is not there."""
     for path in paths:
         if path.is_dir():
             for suffix in (document.SUFFIX, FAILURE_SUFFIX):

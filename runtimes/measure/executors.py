@@ -40,6 +40,8 @@ Files = dict[str, bytes]
 
 
 class Executor(Protocol):
+    """The contract of what runs a campaign's exports."""
+
     def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
         """Every export with what it gave, in the order in which they end."""
         ...
@@ -62,6 +64,7 @@ def export(task: Export) -> Files:
 
 
 def error_of(code: int, text: str) -> OneNetError:
+    """The error for the exit code and last line of ``onenet export``."""
     kind = {each.exit_code: each for each in (CheckError, RequestError)}.get(code, ToolError)
     return kind(text if kind is not ToolError or code == ToolError.exit_code else f"the export ended with code {code}: {text}")
 
@@ -80,6 +83,7 @@ class Processes:
     """On this machine, as many at once as it has cores for."""
 
     def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
+        """Every export with what it gave, in the order in which they end."""
         with ThreadPoolExecutor(max(1, all_cores() // CORES_EACH)) as pool:
             tasks = {pool.submit(outcome, each): each for each in exports}
             for done in as_completed(tasks):
@@ -107,6 +111,7 @@ class Ray:
             raise ToolError(f"no Ray cluster at {address or 'this machine'}: {one_line(error)}") from error
 
     def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
+        """Every export with what it gave, in the order in which they end."""
         remote = self.ray.remote(num_cpus=1, max_retries=2)(outcome)
         tasks = {remote.remote(each): each for each in exports}
         while tasks:

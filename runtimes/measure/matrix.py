@@ -48,6 +48,7 @@ class PlanEntry(BaseModel):
     timeout: float | None = None
 
     def plan(self) -> Plan:
+        """The plan, with defaults for what the file leaves out."""
         given: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in self.model_dump(exclude_none=True).items()
         }

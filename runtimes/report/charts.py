@@ -98,6 +98,7 @@ def together(places: Sequence[Place]) -> list[list[Place]]:
 
 
 def draw_axes(drawing: Drawing, across: Axis, up: Axis, x_name: str, y_name: str, *, x_ticks: int = 5) -> None:
+    """Draw both axes: a grid line and a number for each tick, and the axes' names."""
     drawing.label(across.start - LEFT + 6, min(up.start, up.end) - 14, y_name, "name")
     for value, text in with_text(up, 5):
         drawing.line("grid", [(across.start, up(value)), (across.end, up(value))])
@@ -111,6 +112,7 @@ def draw_axes(drawing: Drawing, across: Axis, up: Axis, x_name: str, y_name: str
 
 
 def with_text(scale: Axis, most: int) -> list[tuple[float, str]]:
+    """At most ``most`` ticks of an axis, each with its number as text."""
     values = scale.ticks(most)
     step = values[1] - values[0] if len(values) > 1 and not scale.logarithmic else None
     return [(value, number(value, step)) for value in values]
@@ -182,11 +184,13 @@ def candidates(x: float, y: float, width: float) -> Iterator[Spot]:
 
 
 def is_free(box: Box, taken: Iterable[Box]) -> bool:
+    """Whether a box (left, top, right, bottom) lies inside the chart and on no other."""
     inside = box[0] >= LEFT and box[2] <= WIDTH - 2 and box[1] >= TOP - 14 and box[3] <= HEIGHT - BOTTOM - 1
     return inside and not any(overlap(box, other) for other in taken)
 
 
 def overlap(a: Box, b: Box) -> bool:
+    """Whether two boxes (left, top, right, bottom) share an area."""
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
@@ -276,6 +280,7 @@ SERIES = 4
 
 
 def minute_text(minute: int, ms: float) -> str:
+    """What is shown beside a point of a sustained run."""
     return f"minute {minute}: {ms:.4g} ms"
 
 

@@ -70,6 +70,7 @@ class Change:
 
     @property
     def ratio(self) -> float | None:
+        """New over base; None where one of them is missing or the base is 0."""
         return self.new / self.base if self.base and self.new is not None else None
 
 
@@ -212,6 +213,7 @@ def judge(base: Line, new: Line, alpha: float, fail_above: float) -> RowComparis
 
 
 def check_enough(line: Line) -> None:
+    """Refuse a line of too few rounds or samples to compare, with a RequestError."""
     rounds = line.row.rounds
     fewest = min(len(each.samples_ms) for each in rounds)
     if len(rounds) < LEAST_ROUNDS or fewest < LEAST_SAMPLES:
@@ -222,6 +224,7 @@ def check_enough(line: Line) -> None:
 
 
 def samples(line: Line) -> list[list[float]]:
+    """Milliseconds of every run, by round."""
     return [each.samples_ms for each in line.row.rounds]
 
 
@@ -260,6 +263,7 @@ def believed(verdict: Verdict, base: Line, new: Line) -> Verdict:
 
 
 def unfit(line: Line) -> list[str]:
+    """Names of the cautions that make a line's times useless for a comparison."""
     return sorted({caution.name for caution in line.measurement.warnings if caution.name in UNFIT})
 
 
@@ -328,6 +332,7 @@ def notes_of(base: Line, new: Line) -> Iterator[str]:
 
 
 def plain(value: object) -> str:
+    """A value of a document as a person reads it; ``unknown`` where there is none."""
     return "unknown" if value in (None, "", []) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -366,5 +371,6 @@ def key(line: Line) -> Key:
 
 
 def title(line: Line) -> str:
+    """A line by its file, device, runtime and threads."""
     count = line.row.threads
     return f"{line.file} on {line.device}, {line.measurement.runtime.name}, {count} thread{'s' * (count > 1)}"

@@ -33,6 +33,8 @@ class Lenient(BaseModel):
 
 
 class LayerFigures(Lenient):
+    """One layer of a profile, as ``onenet verify --layers`` writes it."""
+
     name: Text
     operators: Annotated[list[Text], Field(min_length=1, max_length=20)]
     float_db: Number | None
@@ -41,6 +43,8 @@ class LayerFigures(Lenient):
 
 
 class LayerProfile(Lenient):
+    """The profile of one artifact, as ``onenet verify --layers`` writes it."""
+
     artifact: Text
     target: Text
     precision: Text
@@ -49,11 +53,14 @@ class LayerProfile(Lenient):
 
     @property
     def first_bad(self) -> LayerFigures | None:
+        """The first layer that is wrong by itself; None where all are right."""
         return next((layer for layer in self.layers if layer.wrong), None)
 
 
 @dataclass(frozen=True)
 class Extras:
+    """What lies beside the measured artifacts."""
+
     profiles: tuple[LayerProfile, ...] = ()
     pictures: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
@@ -90,6 +97,7 @@ def glob_escape(name: str) -> str:
 
 
 def read_profile(path: Path) -> LayerProfile:
+    """A layer profile from its file. Raises CheckError where it is damaged."""
     try:
         return LayerProfile.model_validate(parse_json(path.read_bytes()))
     except OSError as error:
@@ -131,6 +139,7 @@ def embed(path: Path, largest: int) -> Picture | None:
 
 
 def opened(path: Path) -> Image.Image:
+    """A PNG, decoded. Raises CheckError where it is damaged or too large."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

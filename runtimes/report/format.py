@@ -23,18 +23,22 @@ def figure(value: float | None) -> str:
 
 
 def digits(value: float | None, count: int) -> str:
+    """A number with ``count`` digits after the point."""
     return UNKNOWN if value is None else f"{value:.{count}f}"
 
 
 def megabytes(count: int | None) -> str:
+    """Bytes as MB."""
     return UNKNOWN if count is None else figure(count / 1e6)
 
 
 def percent(share: float | None, places: int = 1) -> str:
+    """A share between 0 and 1 in percent."""
     return UNKNOWN if share is None else f"{100 * share:.{places}f}\N{NO-BREAK SPACE}%"
 
 
 def signed_percent(share: float, places: int = 0) -> str:
+    """A share in percent with its sign."""
     return f"{100 * share:+.{places}f}\N{NO-BREAK SPACE}%".replace("-", "−")
 
 
@@ -47,6 +51,7 @@ def span(values: list[float]) -> str:
 
 
 def known(value: object) -> str:
+    """A text, or a dash where the device did not say."""
     return UNKNOWN if value in (None, "", "unknown") else str(value)
 
 

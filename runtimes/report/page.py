@@ -45,6 +45,8 @@ HEADS = ("artifact", "device", "threads", "p50 ms", "golden")
 
 @dataclass(frozen=True)
 class Report:
+    """What a page shows."""
+
     documents: Documents
     gates: tuple[Gate, ...] | None = None
     """None: no budget was given."""
@@ -97,6 +99,7 @@ def render(report: Report) -> str:
 
 
 def environment() -> Any:
+    """Jinja's environment: everything is escaped, a missing value is an error."""
     jinja2 = require("jinja2", "report")
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     made = jinja2.Environment(
@@ -159,6 +162,7 @@ def target_style() -> str:
 
 
 def measured(documents: Documents) -> str:
+    """The days of the measurements: ``2026-11-27 to 2026-11-28``."""
     days = sorted({f"{each.measured:%Y-%m-%d}" for each in documents.measurements})
     return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "never"
 
@@ -172,10 +176,12 @@ def timed(documents: Documents) -> list[str]:
 
 
 def one_per_measurement(lines: Iterable[Line]) -> list[Line]:
+    """The last line of each measurement."""
     return list({id(line.measurement): line for line in lines}.values())
 
 
 def group_by_device(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """Device -> its lines, in the order given."""
     groups: dict[str, list[Line]] = {}
     for line in lines:
         groups.setdefault(line.device, []).append(line)
@@ -195,6 +201,7 @@ def warnings_of(documents: Documents) -> dict[str, list[str]]:
 
 
 def more(count: int) -> str:
+    """The end of a note that stands for several documents."""
     return f"; and in {summary.plural(count, 'document')} more" if count else ""
 
 
@@ -210,6 +217,7 @@ def tradeoffs(lines: Sequence[Line], named: dict[str, str]) -> Iterator[tuple[st
 
 
 def titled(title: str, found: Iterable[Markup | None]) -> Iterator[tuple[str, list[Markup]]]:
+    """The drawings that exist, under a title; nothing where there are none."""
     kept = [each for each in found if each is not None]
     if kept:
         yield title, kept
@@ -232,6 +240,7 @@ def chart(lines: Sequence[Line], named: dict[str, str], cost: str, quality: str)
 
 
 def distributions(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
+    """For each device that is real, a bar and the shape of the samples of every line."""
     for device, group in group_by_device(line for line in lines if not line.emulated).items():
         rounds = {id(line): [each.samples_ms for each in line.row.rounds] for line in group}
         low, high = charts.shape_range(rounds.values())
@@ -271,6 +280,7 @@ def sensors_of(measurement: Measurement, title: str) -> Iterator[tuple[str, Mark
 
 
 def states_in(measurement: Measurement) -> list[State]:
+    """A measurement's states in the order of time."""
     return sorted((state for row in measurement.rows for state in row.states), key=lambda state: state.seconds)
 
 
@@ -339,6 +349,7 @@ def layer_charts(profiles: Sequence[LayerProfile], named: dict[str, str]) -> Ite
 
 
 def reference_curve(rows: Sequence[Any]) -> Curve | None:
+    """The curve of the int8 reference; None for float artifacts."""
     simulated = [next((layer.reference_float_db for layer in row.layers if layer), None) for row in rows]
     return Curve("int8 reference", "reference", simulated) if any(each is not None for each in simulated) else None
 

@@ -103,6 +103,7 @@ def draw_line(axes: Any, line: Line, values: Sequence[float | None]) -> None:
 
 
 def draw_axes(axes: Any, rows: Sequence[Row]) -> None:
+    """Name the layers below the plot, and draw the grid."""
     places = range(0, len(rows), -(-len(rows) // MOST_NAMES))
     axes.set_xlim(-0.7, len(rows) - 0.3)
     axes.set_xticks(places, [rows[i].operators[0] for i in places], rotation=90)
@@ -119,6 +120,7 @@ def draw_axes(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def mark_first_bad(axes: Any, rows: Sequence[Row], profiles: Sequence[Profile]) -> None:
+    """A vertical line at each layer that is the first wrong one of an artifact."""
     bad = {profile.first_bad_layer.name for profile in profiles if profile.first_bad_layer}
     for place, row in enumerate(rows):
         if row.operators[0] in bad:
@@ -126,6 +128,7 @@ def mark_first_bad(axes: Any, rows: Sequence[Row], profiles: Sequence[Profile]) 
 
 
 def draw_legend(page: Page, profiles: Sequence[Profile]) -> None:
+    """One entry for each line, and for the first wrong layers."""
     entries = [(f"{line_of(profile).name} {profile.precision}", line_of(profile).colour) for profile in profiles]
     if any(each.reference_float_db is not None for profile in profiles for each in profile.layers):
         entries.append((REFERENCE.name, REFERENCE.colour))

@@ -38,6 +38,7 @@ class Best:
 
     @property
     def memory_share(self) -> float | None:
+        """Peak memory as a share of the device's; None where one of them is not known."""
         whole = self.device.device.memory_bytes
         return self.line.row.peak_bytes / whole if self.line and self.line.row.peak_bytes and whole else None
 
@@ -52,6 +53,7 @@ def best_of_devices(documents: Documents, gates: Sequence[Gate] = ()) -> list[Be
 
 
 def best_of(lines: Sequence[Line], gates: Sequence[Gate]) -> Best:
+    """The fastest line of a device that is right and keeps the budget, or why there is none."""
     device = lines[0].measurement
     right = [line for line in lines if line.passed]
     kept = [line for line in right if not broken(line, gates)]
@@ -103,6 +105,7 @@ def shown_qualities(documents: Documents) -> list[str]:
 
 
 def plural(count: int, word: str) -> str:
+    """``1 row``, ``2 rows``."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
@@ -129,4 +132,5 @@ def headline(documents: Documents, gates: Sequence[Gate] | None) -> list[tuple[s
 
 
 def mood(good: bool) -> Mood:
+    """The mood of a verdict."""
     return "good" if good else "bad"

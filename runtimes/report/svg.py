@@ -31,6 +31,7 @@ class Drawing:
             ElementTree.SubElement(element, "title").text = title
 
     def line(self, css: str, points: Iterable[tuple[float, float]], title: str | None = None) -> None:
+        """A line through points (x, y) in pixels, in a style of the page."""
         self.add("path", css, title=title, d="M" + "L".join(f"{short(x)} {short(y)}" for x, y in points))
 
     def area(self, css: str, upper: Sequence[tuple[float, float]], lower: Sequence[tuple[float, float]]) -> None:
@@ -38,9 +39,11 @@ class Drawing:
         self.add("path", css, d="M" + "L".join(f"{short(x)} {short(y)}" for x, y in [*upper, *reversed(lower)]) + "Z")
 
     def label(self, x: float, y: float, text: str, css: str = "", anchor: str = "start") -> None:
+        """A text at (x, y) in pixels."""
         self.add("text", css, text, x=x, y=y, text_anchor=anchor)
 
     def markup(self) -> Markup:
+        """The drawing as an ``<svg>`` element for the page."""
         # The XML writer has escaped every text; control characters, which no XML may hold, were spelled out on arrival.
         return Markup(ElementTree.tostring(self.root, encoding="unicode", short_empty_elements=True))
 
@@ -66,6 +69,7 @@ class Axis:
         return self.start + (self.end - self.start) * min(max(share, -0.05), 1.05)
 
     def ticks(self, most: int = 5) -> list[float]:
+        """At most about ``most`` round values on the axis, ascending."""
         if self.logarithmic:
             return log_ticks(self.low, self.high)
         return [each for each in ticks(self.low, self.high, most) if not self.whole or each == int(each)]

@@ -51,10 +51,12 @@ def markdown(documents: Documents, gates: Sequence[Gate] | None = None) -> str:
 
 
 def verdict(good: bool) -> str:
+    """The word for a golden check or a gate."""
     return "✓ passed" if good else "✗ FAILED"
 
 
 def best_cells(best: summary.Best, named: dict[str, str]) -> list[str]:
+    """A row of the table of devices."""
     if best.line is None:
         return [best.reason, best.device.device.name, *["–"] * 4]
     line = best.line
@@ -63,6 +65,7 @@ def best_cells(best: summary.Best, named: dict[str, str]) -> list[str]:
 
 
 def line_cells(line: Line, named: dict[str, str], shown: Sequence[str]) -> list[str]:
+    """A row of the table of measurements."""
     device = line.device + (" (emulated)" if line.emulated else "")
     figures = [line.p50_ms, line.row.summary.p99_ms, line.peak_mb, line.size_mb]
     qualities = [digits(line.quality(name), metrics()[name].digits) for name in shown]
@@ -71,6 +74,7 @@ def line_cells(line: Line, named: dict[str, str], shown: Sequence[str]) -> list[
 
 
 def gate_cells(gate: Gate) -> list[str]:
+    """A row of the table of budgets."""
     name = gate.name if gate.limit is None else f"{gate.name} {gate.limit:g}"
     return [name, gate.artifact, gate.device, verdict(gate.passed), gate.reason]
 
@@ -98,6 +102,7 @@ def rows_csv(documents: Documents) -> str:
 
 
 def record(line: Line, qualities: Sequence[str]) -> dict[str, Any]:
+    """A line with everything that the CSV holds."""
     measurement, row = line.measurement, line.row
     artifact, device = measurement.artifact, measurement.device
     figures = {name: value for name, value in row.summary.as_dict().items() if name != "ci95_ms"}
@@ -148,6 +153,7 @@ def samples_csv(documents: Documents) -> str:
 
 
 def to_csv(records: Sequence[dict[str, Any]]) -> str:
+    """Records of equal keys as CSV with a head line."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(records[0]) if records else [], lineterminator="\n")
     writer.writeheader()
@@ -171,4 +177,5 @@ def merged(documents: Documents, gates: Sequence[Gate] | None = None) -> dict[st
 
 
 def merged_json(documents: Documents, gates: Sequence[Gate] | None = None) -> str:
+    """All documents and gates as one JSON document."""
     return json.dumps(merged(documents, gates), separators=(",", ":"), allow_nan=False) + "\n"

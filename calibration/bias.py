@@ -64,6 +64,7 @@ def results_of(program: GraphModule, node: Node, values: dict[Node, list[Value]]
 
 
 def result_of(node: Node, values: dict[Node, Value]) -> Value:
+    """A node's result, computed from the results of the nodes that it reads."""
     args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
     return node.target(*args, **kwargs)  # type: ignore[operator]  # every target is an operator or a function
 
@@ -77,6 +78,7 @@ class Means(Interpreter):
         self.means: dict[str, Tensor] = {}
 
     def run_node(self, n: Node) -> Value:
+        """Run one node; where it is a layer, add its share to the mean of each channel."""
         result = super().run_node(n)
         if is_layer(n):
             share = mean_of(n, [result]) / self.runs
@@ -101,6 +103,7 @@ def mean_of(node: Node, results: list[Tensor]) -> Tensor:
 
 
 def along_channels(node: Node, shift: Tensor, like: Tensor) -> Tensor:
+    """``shift``, one value per channel, in the shape that broadcasts over ``like``."""
     return shift if node.target is aten.linear.default else shift.reshape([1, -1] + [1] * (like.dim() - 2))
 
 

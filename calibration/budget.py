@@ -72,6 +72,7 @@ def drop_budget(model: Model, evaluation: Samples | LabelledImages | None, point
 
 
 def feeds_of(model: Model, evaluation: Samples | LabelledImages | None) -> dict[str, Array]:
+    """The evaluation set by the names of the model's inputs. Raises RequestError where there is none."""
     if evaluation is None:
         arrays = ", ".join(tensor.name for tensor in model.spec.inputs)
         raise RequestError(f"a budget is measured on samples: give --evaluation FILE.npz with the arrays {arrays}")

@@ -79,6 +79,7 @@ def int8_error(histogram: Histogram, limits: Range) -> float:
 
 
 def squared_error(centres: Values, weights: Values, limits: Range, _: float) -> float:
+    """Sum of squared differences between values and their int8 form in a range."""
     scale, zero_point = affine(limits)
     steps = np.clip(np.rint(centres / scale) + zero_point, -128, 127)
     return float(np.dot(weights, (centres - (steps - zero_point) * scale) ** 2))

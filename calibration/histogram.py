@@ -44,6 +44,7 @@ class Histogram:
 
     @property
     def total(self) -> int:
+        """How many values were counted."""
         return int(self.counts.sum())
 
     @property
@@ -96,6 +97,7 @@ class Histogram:
         self.widen(exponent - self.exponent)
 
     def widen(self, doublings: int) -> None:
+        """Double the bins' width so often, merging neighbours."""
         if doublings <= 0:
             return
         places = (np.arange(-BINS // 2, BINS // 2) >> min(doublings, 62)) + BINS // 2

@@ -21,6 +21,7 @@ UNNAMED = ""
 
 
 def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -128,6 +129,7 @@ KINDS = {"float": "f", "integer": "iu", "boolean": "b"}
 
 
 def kind_of(tensor: TensorSpec) -> str:
+    """What an input takes, in a word for messages: floats, integers or booleans."""
     letter = np.dtype(tensor.dtype).kind
     return next(kind for kind, letters in KINDS.items() if letter in letters)
 

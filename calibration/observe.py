@@ -129,11 +129,13 @@ class Smallest:
         self.held: dict[str, Inputs] = {}
 
     def offer(self, key: str, value: Inputs) -> None:
+        """Keep a value if its key is among the smallest."""
         self.held[key] = value
         if len(self.held) > self.count:
             del self.held[max(self.held)]
 
     def values(self) -> list[Inputs]:
+        """What was kept, by ascending keys."""
         return [self.held[key] for key in sorted(self.held)]
 
 
@@ -176,6 +178,7 @@ class Observer(Interpreter):
         self.run(*inputs)
 
     def run_node(self, n: Node) -> Value:
+        """Run one node; count its values where a histogram asks for them. Raises RequestError for NaN or infinity."""
         result = super().run_node(n)
         histograms = self.statistics.halves.get(n.name)
         if histograms is not None:

@@ -36,4 +36,5 @@ class QuantizedModel:
 
     @property
     def spec(self) -> ModelSpec:
+        """The signature of the model that was quantized."""
         return self.model.spec

@@ -37,6 +37,7 @@ class Rule:
     name: str = "*"
 
     def fits(self, operator: str, name: str) -> bool:
+        """Whether a layer's operator and name match both patterns."""
         return fnmatchcase(operator, self.operator) and fnmatchcase(name, self.name)
 
 
@@ -63,6 +64,7 @@ class Recipe:
         return any(rule.precision == "int8" for rule in self.rules)
 
     def as_dict(self) -> dict[str, object]:
+        """As a recipe's file and a manifest hold it."""
         return asdict(self)
 
     @classmethod
@@ -102,6 +104,7 @@ class Recipe:
 
 
 def rule_from(data: Any) -> Rule:
+    """A rule from parsed JSON. Raises RequestError where it is not one."""
     if not isinstance(data, dict) or data.get("precision") not in PRECISIONS:
         found = data.get("precision") if isinstance(data, dict) else data
         raise RequestError(f"a rule has the precision {reprlib.repr(found)}; supported: {', '.join(PRECISIONS)}")
@@ -112,6 +115,7 @@ def rule_from(data: Any) -> Rule:
 
 
 def refuse_unknown(what: str, data: Mapping[str, object], known: Iterable[str]) -> None:
+    """Refuse keys that nothing reads, with a RequestError that lists the known ones."""
     unknown = sorted(set(data) - set(known))
     if unknown:
         raise RequestError(f"{what} has no {', '.join(map(reprlib.repr, unknown[:3]))}; it has {', '.join(known)}")

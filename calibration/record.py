@@ -85,9 +85,11 @@ class CalibrationRecord:
     """That of the content, which ``identified`` gives."""
 
     def as_dict(self) -> dict[str, object]:
+        """As the record's file and an artifact's sidecar hold it."""
         return {"schema": SCHEMA, **asdict(self)}
 
     def bias(self, layer: str) -> NDArray[np.float32] | None:
+        """What is added to a layer's bias, one float32 per output channel; None where nothing is."""
         return decoded(self.biases[layer]) if layer in self.biases else None
 
     @property
@@ -188,38 +190,45 @@ def site_from(data: Mapping[str, object]) -> Site:
 
 
 def table(value: object) -> Mapping[str, object]:
+    """An object of parsed JSON. Raises TypeError for anything else."""
     if not isinstance(value, dict):
         raise TypeError(f"{reprlib.repr(value)} where names and values are needed")
     return value
 
 
 def row(value: object) -> Sequence[object]:
+    """A list of parsed JSON. Raises TypeError for anything else."""
     if not isinstance(value, list):
         raise TypeError(f"{reprlib.repr(value)} where a list is needed")
     return value
 
 
 def text(value: object) -> str:
+    """A text of parsed JSON. Raises TypeError for anything else."""
     if not isinstance(value, str):
         raise TypeError(f"{reprlib.repr(value)} where a text is needed")
     return value
 
 
 def whole(value: object) -> int:
+    """A whole number of parsed JSON. Raises TypeError for anything else."""
     if type(value) is not int:
         raise TypeError(f"{reprlib.repr(value)} where a whole number is needed")
     return value
 
 
 def number(value: object) -> float:
+    """A number of parsed JSON. Raises TypeError for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{reprlib.repr(value)} where a number is needed")
     return float(value)
 
 
 def encoded(values: NDArray[np.float32]) -> str:
+    """Values as base64 of little-endian float32."""
     return base64.b64encode(values.astype("<f4").tobytes()).decode()
 
 
 def decoded(text: str) -> NDArray[np.float32]:
+    """The other way round. Raises ValueError where it is not base64 of float32."""
     return np.frombuffer(base64.b64decode(text, validate=True), "<f4")

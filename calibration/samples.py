@@ -213,6 +213,7 @@ def collected(name: str, samples: Iterable[Sample], skipped: Sequence[str]) -> S
 
 
 def check_limit(limit: int | None) -> None:
+    """Refuse a limit below 1 with a RequestError."""
     if limit is not None and limit < 1:
         raise RequestError(f"cannot take {limit} images: the limit starts at 1")
 
@@ -221,10 +222,13 @@ def check_limit(limit: int | None) -> None:
 
 
 def image_sample(file: ReadFile, array: Floats) -> Sample:
+    """The sample of an image file, for whatever input takes images."""
     return Sample({UNNAMED: array}, file.digest, file.path.name, file.place)
 
 
 def stream_folder(folder: Path, limit: int | None, prepare: Callable[[Pixels], Floats]) -> SampleStream:
+    """Samples of a folder's images, each prepared when it is asked for."""
+
     def read(skipped: list[str]) -> Iterator[Sample]:
         for file in read_folder(folder, limit, skipped):
             yield image_sample(file, prepare(file.pixels))
@@ -274,12 +278,14 @@ def image_rows(path: Path, array: OpenedArray, size: tuple[int, int], channels: 
 
 
 def check_unit(path: Path, values: Array) -> None:
+    """Refuse values outside [0, 1], and NaN, with a RequestError."""
     if not (values.min() >= 0 and values.max() <= 1):  # also true of NaN
         limits = f"{path} holds values from {values.min():g} to {values.max():g}"
         raise RequestError(f"{limits}; expected floats in [0, 1], or uint8")
 
 
 def accepted_forms(height: int, width: int, channels: int) -> str:
+    """What an .npz of images may hold, for messages."""
     forms = ["uint8 (N, H, W, 3)"] if channels in (1, 3) else []
     forms.append(f"float in [0, 1] (N, {channels}, {height}, {width})")
     return " or ".join([*forms, f"(N, {height}, {width}, 3)"] if channels == 3 else forms)
@@ -320,11 +326,14 @@ def samples_for(model: Model, source: Path, limit: int | None = None) -> Samples
 
 
 def for_model(model: Model, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The same samples, by the names of the model's inputs."""
     for sample in samples:
         yield replace(sample, inputs=named(model.spec, sample.inputs))
 
 
 def stream_named(model: Model, path: Path, limit: int | None) -> SampleStream:
+    """Samples of an .npz with one array for each input of a model, N first."""
+
     def choose(names: Sequence[str]) -> Mapping[str, str]:
         return arrays_of(model, path, names)
 

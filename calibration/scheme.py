@@ -32,9 +32,11 @@ class FixedRange(MinMaxObserver):  # type: ignore[misc]  # torchao ships no type
     """Holds the range that an estimator chose; it looks at nothing itself."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The values, unchanged."""
         return x
 
     def set(self, low: float, high: float) -> None:
+        """Hold a range."""
         self.min_val, self.max_val = torch.tensor(low), torch.tensor(high)
 
 
@@ -76,6 +78,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         self.weight = weight_spec(recipe.weight_limit)
 
     def annotate(self, model: GraphModule) -> GraphModule:
+        """Annotate every operator that is quantized; the same program."""
         floats: set[Node] = set()  # what layers that the recipe keeps in float lead to, up to the next layer
         for node in model.graph.nodes:
             if node.op != "call_function" or is_annotated(node):
@@ -137,6 +140,7 @@ def layers_of(program: GraphModule) -> list[tuple[str, str]]:
 
 
 def annotate(node: Node, inputs: dict[Any, Any], output: Any) -> None:
+    """Say how an operator's inputs and its result are quantized."""
     node.meta["quantization_annotation"] = QuantizationAnnotation(input_qspec_map=inputs, output_qspec=output, _annotated=True)
 
 
@@ -149,26 +153,31 @@ def spec_of(source: Node) -> Any:
 
 
 def is_annotated(node: Node) -> bool:
+    """Whether an operator takes part in the scheme."""
     return "quantization_annotation" in node.meta
 
 
 def annotate_concat(node: Node) -> None:
+    """A concatenation and everything in it share one scale."""
     first, *rest = cast(list[Node], node.args[0])
     shared = SharedQuantizationSpec((first, node))
     annotate(node, {first: ACTIVATION, **{each: shared for each in rest if each is not first}}, shared)
 
 
 def annotate_same_scale(node: Node) -> None:
+    """The result has the scale of the input."""
     source = node.args[0]
     if isinstance(source, Node) and is_float(source):
         annotate(node, {source: spec_of(source)}, SharedQuantizationSpec((source, node)))
 
 
 def float_inputs(node: Node) -> list[Node]:
+    """The inputs of a node that hold floats."""
     return [each for each in node.all_input_nodes if is_float(each)]
 
 
 def is_float(node: Node) -> bool:
+    """Whether a node gives a float tensor."""
     value = node.meta.get("val")
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 

@@ -71,6 +71,7 @@ class Search:
         return decide(self.calibration, recipe if correct else replace(recipe, bias_correction=False))
 
     def try_out(self, floats: frozenset[str]) -> Candidate:
+        """Size, work and quality with these layers in float; each choice is measured once."""
         if floats not in self.tried:
             names = tuple(name for name in self.layers if name in floats)
             precisions = {**self.precisions, **dict.fromkeys(floats, "float")}

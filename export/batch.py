@@ -97,6 +97,7 @@ def need_converters() -> None:
 
 
 def build_model(options: ExportOptions, progress: Progress) -> Model:
+    """The model that the options name, for tiles where they say so."""
     from onenet.lowering.tiling import tile
     from onenet.models.build import build
 
@@ -120,6 +121,7 @@ def build_model(options: ExportOptions, progress: Progress) -> Model:
 
 
 def lower_quietly(model: Model, progress: Progress) -> Model:
+    """The deploy form of a model."""
     from onenet import lowering
 
     progress.start("lowering it exactly")

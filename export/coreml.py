@@ -52,10 +52,12 @@ def input_type(ct: Any, spec: TensorSpec) -> Any:
 
 
 def output_dtype(spec: TensorSpec) -> Any:
+    """numpy's type of an output: Core ML gives float32 and int32."""
     return np.int32 if spec.dtype.startswith("int") else np.float32
 
 
 def describe(model: Any, job: Job) -> None:
+    """Give a package its name and version."""
     model.short_description = f"{job.model.spec.name}, {job.precision}"
     model.version = "1"
 
@@ -81,12 +83,14 @@ def normalise(path: Path) -> None:
 
 
 def stable_id(item: str) -> str:
+    """An identifier that depends on the item's path alone."""
     import uuid
 
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{NAMESPACE}/{item}")).upper()
 
 
 def model_path(package: Path) -> Path:
+    """The file inside a package that holds the program."""
     return package / "Data" / "com.apple.CoreML" / "model.mlmodel"
 
 

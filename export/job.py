@@ -55,6 +55,7 @@ class Job:
 
     @property
     def file_name(self) -> str:
+        """The artifact's file name."""
         return self.stem + target_of(self.target).suffix
 
 
@@ -79,13 +80,16 @@ class Named(nn.Module):
         self.inputs, self.outputs, self.nhwc = inputs, outputs, nhwc
 
     def forward(self, **feeds: Tensor) -> dict[str, Tensor]:
+        """Inputs by name -> outputs by name, in the target's order of axes."""
         arguments = [self.turn(feeds[spec.name], spec, [0, 3, 1, 2]) for spec in self.inputs]
         results = zip(self.outputs, as_list(self.module(*arguments)), strict=True)
         return {spec.name: self.turn(result, spec, [0, 2, 3, 1]) for spec, result in results}
 
     def turn(self, value: Tensor, spec: TensorSpec, order: list[int]) -> Tensor:
+        """An image with its axes in another order; other tensors stay."""
         return value.permute(order) if self.nhwc and spec.layout == "NCHW" else value
 
 
 def as_list(result: Tensor | list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
+    """What a module returns, as a list of tensors."""
     return [result] if isinstance(result, Tensor) else list(result)

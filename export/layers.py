@@ -77,12 +77,14 @@ class LayerPlace:
 
     @property
     def quantization(self) -> tuple[float, int] | None:
+        """Scale and zero point of the layer's value; None in float."""
         if self.node.target is not QUANTIZE:
             return None
         _, scale, zero_point, *_ = self.node.args
         return float(scale), int(zero_point)  # type: ignore[arg-type]  # numbers
 
     def floats(self, value: Tensor) -> Floats:
+        """The layer's value in float32."""
         return LayerValue(value.numpy(), *(self.quantization or ())).floats()
 
     def stored(self, floats: Floats) -> Tensor:
@@ -110,6 +112,7 @@ def places_of(module: GraphModule, job: Job) -> dict[Node, LayerPlace]:
 
 
 def depends_on_input(module: GraphModule) -> set[Node]:
+    """The nodes whose values change with the input."""
     found: set[Node] = set()
     for node in module.graph.nodes:
         if node.op == "placeholder" or any(each in found for each in node.all_input_nodes):
@@ -132,6 +135,7 @@ def fused(node: Node) -> tuple[str, ...]:
 
 
 def only_user(node: Node, targets: tuple[Any, ...]) -> Node | None:
+    """The one node that reads ``node``, where it calls one of ``targets``; else None."""
     user = next(iter(node.users)) if len(node.users) == 1 else None
     return user if user is not None and user.target in targets else None
 
@@ -153,6 +157,7 @@ class Watched(Interpreter):
         self.places, self.visit, self.unrounded = places, visit, unrounded
 
     def run_node(self, n: Node) -> Any:
+        """Run one node; a layer's value is shown to ``visit``, whose answer takes its place."""
         if n.target is DEQUANTIZE and n.args[0] in self.unrounded:
             return self.env[n.all_input_nodes[0].all_input_nodes[0]]
         value = super().run_node(n)
@@ -213,9 +218,11 @@ class LayerComparison:
         self.forgive_fusion()
 
     def run(self, visit: Callable[[LayerPlace, Floats], Floats | None], unrounded: Collection[Node] = ()) -> None:
+        """Run the reference on the golden input and show each layer to ``visit``."""
         Watched(self.reference.module, self.reference.places, visit, unrounded).run(*self.inputs)
 
     def value(self, place: LayerPlace) -> LayerValue | None:
+        """The artifact's value of a layer; None where it does not show one."""
         return next((self.values[name] for name in place.names if name in self.values), None)
 
     def step(self, place: LayerPlace) -> float | None:
@@ -235,6 +242,7 @@ class LayerComparison:
         return like if rounded else place.floats(place.stored(like))  # type: ignore[arg-type]  # not None then
 
     def on_the_image(self, place: LayerPlace, reference: Floats) -> None:
+        """Compare a layer's value, with everything that piled up before it."""
         own = self.own(place, reference)
         if own is None:
             return
@@ -245,6 +253,7 @@ class LayerComparison:
             self.decibels[place] = (sqnr_db(truth, own), sqnr_db(truth, reference))
 
     def on_its_own_inputs(self, place: LayerPlace, reference: Floats) -> Floats | None:
+        """Compare a layer alone, and hand the artifact's own value on."""
         own = self.own(place, reference)
         if own is not None:
             self.alone[place] = difference(reference, own, self.step(place))
@@ -288,6 +297,7 @@ def compare(reference: Reference, path: Path, runtime: str | None = None) -> Pro
 
 
 def make_profile(artifact: Artifact, found: LayerComparison) -> Profile:
+    """The profile of an artifact from what was compared."""
     places, session = found.reference.places.values(), artifact.session
     known = {name for place in places for name in place.names} | {spec.name for spec in (*artifact.inputs, *artifact.outputs)}
     return Profile(

@@ -44,6 +44,7 @@ add(app, "doctor", doctor.command, doctor.EXAMPLE)
 
 
 def version_callback(value: bool) -> None:
+    """Print the version and end, where ``--version`` was given."""
     if value:
         from onenet import __version__
 
@@ -57,6 +58,7 @@ def main_callback(
         bool, typer.Option("--version", callback=version_callback, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    """The options before any command."""
     pass
 
 

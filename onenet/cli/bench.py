@@ -145,15 +145,18 @@ class LiveTable:
         self.lock = threading.Lock()
 
     def tell(self, cell: Cell, text: str) -> None:
+        """Show what happens to a cell; called from the threads of the devices."""
         with self.lock:
             self.states = {**self.states, cell: text}
         if not self.console.is_terminal:
             self.note(f"{cell.artifact.name} on {cell.device}: {text}")
 
     def note(self, text: str) -> None:
+        """Print a line above the table."""
         self.console.print(escape(text), soft_wrap=True)
 
     def table(self) -> Table:
+        """Every cell with what happens to it."""
         table = console.plain_table("artifact", "device", "")
         for cell, text in self.states.items():
             table.add_row(escape(cell.artifact.name), escape(cell.device), escape(text))
@@ -162,6 +165,7 @@ class LiveTable:
 
 @contextmanager
 def watching(silent: bool) -> Iterator[LiveTable]:
+    """The live table while something is measured; a terminal redraws it."""
     watch = LiveTable(silent)
     if not watch.console.is_terminal or silent:
         yield watch
@@ -188,6 +192,7 @@ def print_results(measurements: Sequence[Measurement], failures: Sequence[Failur
 
 
 def results_table(measurements: Sequence[Measurement]) -> Table:
+    """One row for each number of threads of every measurement."""
     right = ("threads", "p50 ms", "p99 ms", "load ms", "MB")
     table = console.plain_table("artifact", "on", *right, "golden", right=right)
     for each in measurements:
@@ -208,6 +213,7 @@ def print_gates(gates: Sequence[Gate]) -> None:
 
 
 def figures(measurement: Measurement, row: ThreadsRow) -> tuple[str, ...]:
+    """The cells of one row; times of an emulated device have a star."""
     emulated = "*" if measurement.device.emulated else ""
     peak = "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}"
     golden = "[green]✓[/green]" if measurement.parity.passed else "[red]✗[/red]"

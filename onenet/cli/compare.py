@@ -96,6 +96,7 @@ def print_result(result: Comparison) -> None:
 
 
 def by_device(rows: Iterable[RowComparison]) -> dict[str, list[RowComparison]]:
+    """Device -> its rows, in the order given."""
     groups: dict[str, list[RowComparison]] = {}
     for row in rows:
         groups.setdefault(row.new.device, []).append(row)
@@ -103,6 +104,7 @@ def by_device(rows: Iterable[RowComparison]) -> dict[str, list[RowComparison]]:
 
 
 def time_table(rows: Sequence[RowComparison], named: dict[str, str]) -> object:
+    """Medians, the change with its interval, and the verdict of every row."""
     from onenet.runtimes.report.format import figure, signed_percent
 
     right = ("base ms", "new ms", "change", "from", "to", "U")
@@ -138,6 +140,7 @@ def print_changes(rows: Sequence[RowComparison], named: dict[str, str]) -> None:
 
 
 def of_the_file(change: Change) -> bool:
+    """Whether a figure belongs to the artifact, not to how it ran on a device."""
     return change.name not in ("peak_mb", "load_ms", "first_ms")
 
 

@@ -83,6 +83,7 @@ class Steps(progress.Progress):
 
 
 def has_descriptor() -> bool:
+    """Whether stderr is a file of the system; under a test runner it may not be."""
     try:
         sys.stderr.fileno()
     except (OSError, ValueError, AttributeError):
@@ -91,14 +92,17 @@ def has_descriptor() -> bool:
 
 
 def stdout() -> Console:
+    """Where tables go."""
     return Console(highlight=False)
 
 
 def print_json(content: Any) -> None:
+    """Print one JSON document, keys sorted."""
     sys.stdout.write(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """A table without lines; columns in ``right`` are right-aligned and never broken."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
@@ -158,6 +162,7 @@ def print_search(search: SearchResult) -> None:
 
 
 def print_verification(result: Verification) -> None:
+    """Print what ``verify`` found, a row for each check."""
     out = stdout()
     state = "[green]verified[/green]" if result.passed else "[red]FAILED[/red]"
     runtime = f"{result.runtime.name} {result.runtime.version}".strip()
@@ -194,6 +199,7 @@ def print_run(results: Sequence[RunResult], peak: int | None) -> None:
 
 
 def print_models() -> None:
+    """Print the models that can be exported."""
     table = plain_table("name", "weights", "what it is")
     for entry in models.REGISTRY.values():
         table.add_row(entry.name, "shipped" if entry.weights else "yours", entry.summary)

@@ -97,6 +97,7 @@ def versions(need: Need) -> dict[str, str | None]:
 
 
 def installed(package: str) -> str | None:
+    """The version of an installed distribution; None where it is missing."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -113,11 +114,13 @@ def tested(package: str) -> str | None:
 
 
 def is_tested(package: str, has: str) -> bool:
+    """Whether a version is the one that onenet pins, or none is pinned."""
     pinned = tested(package)
     return pinned is None or has.split("+")[0] == pinned
 
 
 def int8_kernels() -> str:
+    """How this CPU multiplies int8, in words."""
     from onenet.base.host import has_vnni
 
     return {True: "VNNI", False: "no VNNI (onnxruntime saturates)", None: "exact"}[has_vnni()]

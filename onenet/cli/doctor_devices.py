@@ -41,6 +41,7 @@ def run_devices(names: Sequence[str], set_up: bool = False, clean: bool = False)
 
 
 def treat(device: Device, set_up: bool, clean: bool) -> bool:
+    """Clean, set up and examine one device, as asked; whether it can measure."""
     with console.Steps() as steps:
         if clean:
             steps.start(f"{device.name}: removing what onenet put there")
@@ -56,6 +57,7 @@ def treat(device: Device, set_up: bool, clean: bool) -> bool:
 
 
 def print_examination(name: str, found: Examination) -> None:
+    """Print a device's findings, and each remedy on a line of its own."""
     out = console.stdout()
     out.print(escape(name), style="bold", soft_wrap=True)
     table = console.plain_table("", "what", "found")

@@ -37,6 +37,7 @@ def show_command(
 
 
 def run(name: str, lowering: bool, json: bool) -> None:
+    """Print a model's signature and, with ``lowering``, what each rule does to it."""
     model = build(name)
     if lowering:
         from onenet.lowering import lower
@@ -75,6 +76,7 @@ def build(name: str) -> Model:
 
 
 def print_lowering(model: Model) -> None:
+    """Print the common rules, then those of each target."""
     assert model.lowering is not None
     out = console.stdout()
     out.print(f"\nExact lowering; largest difference in float64: {model.lowering.error:.1e} of the largest value\n")
@@ -95,6 +97,7 @@ def target_rules(model: Model) -> dict[str, tuple[RuleResult, ...]]:
 
 
 def print_rule(rule: RuleResult) -> None:
+    """Print how often a rule was applied, and why it was declined elsewhere."""
     out = console.stdout()
     out.print(f"[bold]{rule.rule}[/bold]  applied {times(rule.applied)}")
     lines = [f"[dim]{escape(rule.what)}[/dim]"]
@@ -104,4 +107,5 @@ def print_rule(rule: RuleResult) -> None:
 
 
 def times(count: int) -> str:
+    """``once``, ``2 times``."""
     return "once" if count == 1 else f"{count} times"

@@ -85,6 +85,7 @@ class LayersRequest:
     calibration: Path | None = None
 
     def network(self) -> dict[str, Any]:
+        """The arguments of ``rebuild``."""
         return dict(model=self.model, weights=self.weights, config=self.config, record=self.calibration)
 
 
@@ -118,6 +119,7 @@ def hints(result: Verification) -> list[str]:
 
 
 def print_hints(result: Verification) -> None:
+    """Print what to try, a line for each kind of failure."""
     for hint in hints(result):
         console.stdout().print(f"try: {hint}", style="yellow", markup=False, soft_wrap=True)
 
@@ -155,12 +157,14 @@ def compare_layers(artifacts: Sequence[Path], runtime: str | None, request: Laye
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON document whole or not at all."""
     with temporary_folder(path.parent) as folder:
         (folder / path.name).write_text(json_text.dumps(content, indent=1, sort_keys=True) + "\n")
         publish(folder / path.name, path)
 
 
 def draw(path: Path, profiles: Sequence[Profile], steps: console.Steps) -> None:
+    """Draw the profiles beside the first artifact; a missing matplotlib is a warning."""
     from onenet.runtimes.report.profile import draw_profiles
 
     try:
@@ -194,6 +198,7 @@ def print_layers(profiles: Sequence[Profile], every: bool) -> None:
 
 
 def layer_table(profiles: Sequence[Profile], rows: Sequence[Row]) -> Any:
+    """One row for each layer, two columns for each artifact."""
     simulated = any(layer.reference_float_db is not None for profile in profiles for layer in profile.layers)
     columns = ["int8 ref"] if simulated else []
     for profile in profiles:
@@ -209,10 +214,12 @@ def layer_table(profiles: Sequence[Profile], rows: Sequence[Row]) -> Any:
 
 
 def decibels(value: float | None) -> str:
+    """SQNR with one digit; ``equal`` beyond what float32 tells apart."""
     return "-" if value is None else "equal" if value > HIGHEST else f"{value:.1f}"
 
 
 def off(layer: Layer) -> str:
+    """How far a layer is from the reference: in int8 steps on average, in float at most."""
     steps = layer.piled_up.mean_steps
     text = f"{layer.piled_up.relative:.0e}" if steps is None else f"{steps:.2f}"
     return f"[red]✗ {text}[/red]" if layer.wrong else text

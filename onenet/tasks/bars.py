@@ -82,6 +82,7 @@ def draw_bars(
 
 
 def check_shapes(images: Array, truth: Array | None, reference: Array, artifact: Array, classes: int) -> None:
+    """Refuse images, probabilities and labels that do not belong together, with a RequestError."""
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.size:
         raise RequestError(f"a picture needs images (N, 3, H, W); found {images.shape}")
     for name, values in (("float", reference), ("artifact", artifact)):

@@ -82,6 +82,7 @@ def draw_preview(
 
 
 def check(images: Array, labels: dict[str, Array], classes: int) -> None:
+    """Refuse images and labels that do not belong together, with a RequestError."""
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.size:
         raise RequestError(f"a preview needs images (N, 3, H, W); found {images.shape}")
     expected = (len(images), *images.shape[2:])

@@ -198,7 +198,7 @@ class Reference:
         """How a layer breaks its tolerance: a quantized layer's, or the one of the arithmetic that float layers have."""
         floats = "fp16" if self.job.precision == "fp16" else "fp32"
         stored = "int8" if place.quantization else floats if found.max_steps is None else "stored in int8"
-        return judge(found, TOLERANCES[stored])
+        return judge(found, TOLERANCES[stored], place.node.meta["val"].numel())
 
 
 class LayerComparison:

@@ -63,6 +63,9 @@ def with_program_names(model: Any, program: torch.export.ExportedProgram) -> Non
     origins = {node.name: node.meta["from_node"][-1].name for node in nodes}
     last = {origin: name for name, origin in origins.items()}
     names = {name: origin if last[origin] == name else f"{origin}.{name}" for name, origin in origins.items()}
+    ends = {end.name for end in (*model.graph.input, *model.graph.output)}
+    # An output may be called what an operator is called that is not the last one before it: `mean` behind a quantized `mean`.
+    names = {name: f"{new}.{name}" if new in ends and name not in ends else new for name, new in names.items()}
     for node in model.graph.node:
         old = node.name.removeprefix("node_")
         node.name = f"node_{names.get(old, old)}"

@@ -59,6 +59,7 @@ def export(
     precision = precision or ("int8" if isinstance(model, QuantizedModel) else "fp32")
     check_pair(target, precision, io)
     job = make_job(model, target, precision, io, winograd)
+    check_inputs(job)
     out = Path(out)
     with temporary_folder(out) as folder:
         path = folder / job.file_name
@@ -69,6 +70,19 @@ def export(
     seconds = time.monotonic() - start
     verification, quality = (judgement.verification, judgement.quality) if judgement else (None, None)
     return ExportedArtifact(out / job.file_name, described, described["artifact"]["bytes"], seconds, verification, quality)
+
+
+def check_inputs(job: Job) -> None:
+    """
+    Raises:
+        RequestError: an input has a type that the target would change.
+    """
+    card = target_of(job.target)
+    for tensor in job.model.spec.inputs:
+        if tensor.dtype in card.narrowed:
+            raise RequestError(
+                f"input {tensor.name} is {tensor.dtype}, which {card.title} cannot take; give it int32 in the model's spec"
+            )
 
 
 def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Target:
     packages: tuple[str, ...]
     """Distributions that convert: the manifest names their versions, ``doctor`` looks for them."""
     precisions: tuple[str, ...] = PRECISIONS
+    narrowed: tuple[str, ...] = ()
+    """Types of inputs that the converter turns into narrower ones: a model with one is refused."""
     int8_io: bool = False
     """Whether int8 artifacts can take and give int8 tensors."""
     rules: tuple[str, ...] = ()

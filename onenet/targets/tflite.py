@@ -11,6 +11,7 @@ TARGET = Target(
     layout="NHWC",
     order=1,
     packages=("torch", "torchao", "litert-torch", "ai-edge-quantizer"),
+    narrowed=("int64",),
     int8_io=True,
     rules=("winograd", "requantize", "pixel_order", "layout", "concat_order", "layout", "pixel_reshape"),
     open_weights=True,

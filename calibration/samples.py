@@ -18,12 +18,12 @@ import numpy as np
 
 from onenet.base.arrays import Array
 from onenet.base.images import Floats, Pixels, check_request, decode, read_bytes, to_input
-from onenet.calibration.archives import IMAGES, OpenedArray, opened_archive, opened_array
+from onenet.calibration.archives import arrays_of, check_counts, check_unit, image_rows, opened_archive, opened_array, rows_of
 from onenet.calibration.folders import ReadFile, base_name, evenly, read_folder, some_images
 from onenet.calibration.inputs import UNNAMED, InputCheck, digest, named, sha256, takes_one_image
 from onenet.errors import RequestError
 from onenet.model import Model
-from onenet.spec import ClassSpec, TensorSpec
+from onenet.spec import ClassSpec
 from onenet.tasks import TASKS
 
 
@@ -239,9 +239,6 @@ def stream_folder(folder: Path, limit: int | None, prepare: Callable[[Pixels], F
 
 # --- archives -------------------------------------------------------------
 
-Prepare = Callable[[Array], Array]
-"""A row as an archive stores it to a model's input."""
-
 
 def stream_npz(path: Path, height: int, width: int, limit: int | None, channels: int) -> SampleStream:
     """The images of an archive that holds nothing else that is read."""
@@ -257,38 +254,6 @@ def stream_npz(path: Path, height: int, width: int, limit: int | None, channels:
                 yield Sample({UNNAMED: values}, sha256(row.tobytes()), f"{path.name}[{place}]", place)
 
     return SampleStream(path.name, len(picked), read)
-
-
-def image_rows(path: Path, array: OpenedArray, size: tuple[int, int], channels: int) -> Prepare:
-    """How a row of an array of images becomes an input (C, H, W).
-
-    Raises:
-        RequestError: no array of images of this size (height, width); names the forms that are.
-    """
-    (height, width), shape, dtype = size, array.shape, array.dtype
-    if len(shape) == 4 and 0 not in shape:
-        if dtype == np.uint8 and shape[3] == 3 and channels in (1, 3):
-            check_request(height, width, channels)
-            return lambda row: to_input(row, height, width, channels)
-        if dtype.kind == "f" and shape[1:] == (channels, height, width):
-            return lambda row: np.ascontiguousarray(row, dtype=np.float32)
-        if dtype.kind == "f" and channels == 3 and shape[1:] == (height, width, 3):
-            return lambda row: np.ascontiguousarray(row.transpose(2, 0, 1), dtype=np.float32)
-    raise RequestError(f"{path} holds {dtype} {shape}; expected {accepted_forms(height, width, channels)}")
-
-
-def check_unit(path: Path, values: Array) -> None:
-    """Refuse values outside [0, 1], and NaN, with a RequestError."""
-    if not (values.min() >= 0 and values.max() <= 1):  # also true of NaN
-        limits = f"{path} holds values from {values.min():g} to {values.max():g}"
-        raise RequestError(f"{limits}; expected floats in [0, 1], or uint8")
-
-
-def accepted_forms(height: int, width: int, channels: int) -> str:
-    """What an .npz of images may hold, for messages."""
-    forms = ["uint8 (N, H, W, 3)"] if channels in (1, 3) else []
-    forms.append(f"float in [0, 1] (N, {channels}, {height}, {width})")
-    return " or ".join([*forms, f"(N, {height}, {width}, 3)"] if channels == 3 else forms)
 
 
 # --- by the names of a model's inputs ---------------------------------------
@@ -335,7 +300,7 @@ def stream_named(model: Model, path: Path, limit: int | None) -> SampleStream:
     """Samples of an .npz with one array for each input of a model, N first."""
 
     def choose(names: Sequence[str]) -> Mapping[str, str]:
-        return arrays_of(model, path, names)
+        return arrays_of(model.spec, path, names)
 
     with opened_archive(path, choose) as arrays:
         count = check_counts(path, arrays)
@@ -355,58 +320,3 @@ def stream_named(model: Model, path: Path, limit: int | None) -> SampleStream:
                 yield Sample(inputs, digest(stored), f"{path.name}[{place}]", place)
 
     return SampleStream(path.name, len(picked), read)
-
-
-def arrays_of(model: Model, path: Path, held: Sequence[str]) -> Mapping[str, str]:
-    """The inputs of a model, in order, and the names of their arrays among those that an archive holds.
-
-    Raises:
-        RequestError: an array is missing or for no input.
-    """
-    names = [tensor.name for tensor in model.spec.inputs]
-    if len(names) == 1 and names[0] not in held and (len(held) == 1 or IMAGES in held):
-        return {names[0]: IMAGES if IMAGES in held else held[0]}
-    for what, wrong in (
-        ("lacks", [name for name in names if name not in held]),
-        ("has, for no input,", [name for name in held if name not in names]),
-    ):
-        if wrong:
-            raise RequestError(f"{path} {what} the array {wrong[0]!r}; {model.spec.name} takes {', '.join(names)}")
-    return {name: name for name in names}
-
-
-def check_counts(path: Path, arrays: Mapping[str, OpenedArray]) -> int:
-    """How many samples there are.
-
-    Raises:
-        RequestError: none, or not as many of each input.
-    """
-    counts = {name: array.shape[0] if array.shape else 0 for name, array in arrays.items()}
-    if 0 in counts.values() or len(set(counts.values())) > 1:
-        held = ", ".join(f"{count} of {name}" for name, count in counts.items())
-        raise RequestError(f"{path} holds {held}; as many of each are needed, the samples along the first axis")
-    return next(iter(counts.values()))
-
-
-def rows_of(tensor: TensorSpec, path: Path, array: OpenedArray) -> Prepare:
-    """How a row of an input's array becomes that input; images as ``image_rows`` reads them, in [0, 1] unless the model
-    says otherwise.
-
-    Raises:
-        RequestError: no array of images for an image.
-    """
-    if tensor.role != "image" or tensor.layout != "NCHW":
-        return lambda row: np.asarray(row, order="C")
-    _, channels, height, width = tensor.shape
-    try:
-        prepare = image_rows(path, array, (height, width), channels)
-    except RequestError as error:
-        raise RequestError(f"input {tensor.name}: {error}") from error
-
-    def within(row: Array) -> Array:
-        values = prepare(row)
-        if tensor.value_range is None:
-            check_unit(path, values)
-        return values
-
-    return within

@@ -73,6 +73,21 @@ def with_program_names(model: Any, program: torch.export.ExportedProgram) -> Non
             values[:] = [names.get(each, each) for each in values]
     for value in model.graph.value_info:
         value.name = names.get(value.name, value.name)
+    for end in model.graph.output:
+        with_one_maker(model.graph, end.name)
+
+
+def with_one_maker(graph: Any, name: str) -> None:
+    """Another name for what has an output's name and is not the output: torch.onnx 2.13 calls an operator ``add`` and the
+    output behind its quantization ``add``, too.
+    """
+    *others, last = [place for place, node in enumerate(graph.node) if name in node.output] or [-1]
+    if not others:
+        return
+    for place in range(others[0], last + 1):
+        node = graph.node[place]
+        for names in (node.input,) if place == last else (node.input, node.output):
+            names[:] = [f"{name}.float" if each == name else each for each in names]
 
 
 def with_uint8_inside(model: Any) -> None:

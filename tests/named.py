@@ -58,6 +58,7 @@ class Conditioned(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.picture, self.middle, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
+        self.picture.weight.data *= 4  # so that it weighs as much as the others: what is below a step, no output shows
         self.text, self.text_late, self.level = nn.Linear(6, 8), nn.Linear(6, 3), nn.Linear(1, 8)
 
     def forward(self, picture: Tensor, text: Tensor, mask: Tensor, level: Tensor) -> Tensor:

@@ -35,7 +35,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             "calibration.archives",
             "calibration.folders",
-            "calibration.inputs",
         ),
     ),
     "unit/calibration/test_calibrate.py": (

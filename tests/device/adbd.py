@@ -170,8 +170,15 @@ def start(connection: Connection, command: str, **pipes: int) -> subprocess.Pope
     moved = command.replace(TEMPORARY, f"{phone.root}{TEMPORARY}")
     process = subprocess.Popen(["/bin/sh", "-c", moved], env=environment, cwd=phone.root, start_new_session=True, **pipes)  # type: ignore[call-overload]
     if phone.faults.hangs_up_at and phone.faults.hangs_up_at in command:
-        threading.Timer(0.5, connection.hang_up).start()
+        threading.Thread(target=hang_up_when_running, args=(connection,), daemon=True).start()
     return process
+
+
+def hang_up_when_running(connection: Connection) -> None:
+    """Once the program, which the phone's root takes for ``$ROOT``, has written its number into ``pid`` there."""
+    until(lambda: (connection.phone.root / "pid").exists(), 60)
+    time.sleep(0.5)
+    connection.hang_up()
 
 
 def shell_v2(connection: Connection, stream: Stream, command: str) -> None:

@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from onenet.errors import OneNetError, RequestError, ToolError
-from onenet.runtimes import document, open_session
+from onenet.runtimes import open_session
 from onenet.runtimes.agent.content import golden_inputs
 from onenet.runtimes.agent.plan import Plan
+from onenet.runtimes.agent.records import State
 from onenet.runtimes.devices import Job, native, open_device
-from onenet.runtimes.devices.adb import android, bridge
+from onenet.runtimes.devices.adb import android, bridge, runners
 from onenet.runtimes.devices.adb import device as adb
 from onenet.runtimes.devices.adb import open_device as open_adb
+from onenet.runtimes.devices.answers import read_as
+from onenet.runtimes.measure import document
 from tests.device import tiny
 from tests.device.adbd import Faults, Phone, fake_phone, until
 from tests.device.phone import DROID, private_adb
@@ -129,8 +132,16 @@ def remains(root: Path, pattern: str = "*") -> list[str]:
 
 
 def is_over(root: Path) -> bool:
-    """Whether the runner, which wrote down its number, has ended."""
-    return not Path(f"/proc/{(root / 'pid').read_text().strip()}").exists()
+    """Whether the runner, which wrote down its number, has ended.
+
+    One that was ended together with its shell stays in the list of processes, as a zombie, until the system's first process
+    looks after it. On a busy machine that takes long.
+    """
+    try:
+        status = Path(f"/proc/{(root / 'pid').read_text().strip()}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 # --- measuring ------------------------------------------------------------------------------------------------------------
@@ -311,12 +322,13 @@ def test_gone_while_measuring(plug: Plug, artifact: Path, minutes: float, old: b
     phone, device = plug(WAITS, Faults(hangs_up_at=native.RUNNER, old=old))
     plan = Plan(**{**QUICK.as_dict(), "sustained_minutes": minutes, "rounds": 1})
     assert f"{device.name} went away while measuring" in refusal(ToolError, device, artifact, plan)
+    assert (phone.root / "pid").exists()
     assert until(lambda: is_over(phone.root))
 
 
 @needs_adb
 def test_a_runner_that_hangs(plug: Plug, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adb, "GRACE", 0.5)
+    monkeypatch.setattr(runners, "GRACE", 0.5)
     phone, device = plug(WAITS)
     plan = Plan(**{**QUICK.as_dict(), "timeout": 3.0})
     assert "a larger --timeout waits longer" in refusal(ToolError, device, artifact, plan)
@@ -424,8 +436,8 @@ Overall peak memory footprint (MB) via periodic monitoring: 12.5
 def test_what_benchmark_model_prints() -> None:
     found, runs = android.benchmark_round(PRINTED)
     times = {"load_ms": 17.5, "first_ms": 3512.391, "warmup_runs": 4, "samples_ms": [1950.34]}
-    assert (found, runs) == ({**times, "peak_bytes": 12_500_000}, 53)
-    assert android.benchmark_round(PRINTED.replace("Overall peak", ""))[0]["peak_bytes"] is None
+    assert (found.as_dict(), runs) == ({**times, "peak_bytes": 12_500_000}, 53)
+    assert android.benchmark_round(PRINTED.replace("Overall peak", ""))[0].peak_bytes is None
     for damaged in ("", "count=1 curr=5\n", PRINTED.replace("count=53", "")):
         with pytest.raises(ToolError, match="Inference timings"):
             android.benchmark_round(damaged)
@@ -453,11 +465,10 @@ def test_benchmark_model_on_the_phone(plug: Plug, artifact: Path) -> None:
 
 def test_an_answer_of_nothing() -> None:
     """A phone may refuse every question."""
-    assert android.identity({})["model"] == "unknown" and android.abi({}) == "unknown"
+    assert android.identity({}, "adb", "adb").model == "unknown" and android.abi({}) == "unknown"
     state = android.state({}, 1.0)
-    assert {key for key, value in state.items() if value not in (None, {}, [])} == {"seconds"}
-    names = {"seconds": 1.0, **{key: state[key] for key in state if key != "seconds"}}
-    assert document.State.model_validate(names).throttled is None
+    assert {key for key, value in state.as_dict().items() if value not in (None, {}, [])} == {"seconds"}
+    assert read_as(State, state.as_dict()) == state
 
 
 def test_temperatures_that_are_none_are_left_out() -> None:

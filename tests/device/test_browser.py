@@ -29,6 +29,7 @@ from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.devices import Job, open_device
 from onenet.runtimes.devices.browser import device as browser_device
 from onenet.runtimes.devices.browser import host as browser_host
+from onenet.runtimes.devices.browser import session
 from onenet.runtimes.measure import document
 from tests.conftest import HEED_CTRL_C
 from tests.device import tiny
@@ -147,7 +148,7 @@ def test_wrong_values_are_noticed(browser: browser_device.Browser, tmp_path: Pat
 
 
 def test_minutes_without_pause_and_no_profile(browser: browser_device.Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(browser_device, "MINUTE_MS", 300.0)
+    monkeypatch.setattr(session, "MINUTE_MS", 300.0)
     plan = Plan(threads=(1,), runs=3, seconds=0, rounds=1, warmup_runs=0, warmup_seconds=0, sustained_minutes=2.5, profile=True)
     found = measured(browser, tiny.artifact("tflite", "fp32"), plan)
     sustained = found.rows[0].sustained
@@ -182,7 +183,7 @@ def test_rules_of_sampling(browser: browser_device.Browser, tmp_path: Path) -> N
     values = np.random.default_rng(0).exponential(size=37)
     page = tmp_path / "page.html"
     page.write_text(RULES.replace("VALUES", str(sorted(values.tolist()))))
-    files = {"": page, "timing.js": browser_device.PAGE / "timing.js"}
+    files = {"": page, "timing.js": session.PAGE / "timing.js"}
     found, _ = browser_host.answer(files, browser.ready(), largest={"answer": 1 << 16}, seconds=30)
     *counts, minutes, percentiles = found
     assert counts == [15, 14, 40, 3, 100, 30, 100]
@@ -204,7 +205,7 @@ def test_int8_ends(browser: browser_device.Browser, tmp_path: Path, monkeypatch:
     assert measured(browser, made["onnx"], ONCE).parity.passed
     with pytest.raises(RequestError, match=r"is int8, which litertjs does not take or give; .*--io float"):
         browser.measure(Job(made["tflite"], ONCE))
-    monkeypatch.setattr(browser_device, "check_dtype", lambda *_: None)
+    monkeypatch.setattr(session, "check_dtype", lambda *_: None)
     with pytest.raises(ToolError, match="INT8 is not supported"):
         browser.measure(Job(made["tflite"], ONCE))
 
@@ -478,7 +479,7 @@ def test_only_the_files_that_are_listed(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("browser")
 def test_the_page_is_given_the_golden_input() -> None:
     path = tiny.artifact("tflite", "fp32")
-    page = browser_device.Page(Job(path, ONCE), "chromium")
+    page = session.BrowserSession(Job(path, ONCE), "chromium")
     files = page.files({})
     (golden,) = golden_inputs(path).values()
     assert np.array_equal(np.frombuffer(files["input0"], "<f4").reshape(golden.shape), golden)  # type: ignore[arg-type]

@@ -309,7 +309,7 @@ def test_a_whole_plan_pushes_nothing_the_second_time(device: adb.Phone, emulated
     path = tiny.artifact("tflite", "int8")
     device.measure(Job(path, QUICK))
     content = device.measure(Job(path, plan, say=said.append))
-    rows = document.validate({**content, "measured": document.now()}, "it").model_dump()["rows"]
+    rows = document.validate({**content, "measured": document.now()}, "it").as_dict()["rows"]
     assert not [text for text in said if "pushing" in text]
     assert [(row["threads"], len(row["rounds"]), len(row["states"])) for row in rows] == [(1, 2, 3), (2, 2, 3)]
     assert all(row["sustained"]["minutes"][0]["n"] > 0 and row["cores"] == [0] for row in rows)
@@ -341,7 +341,7 @@ def test_set_up_examine_and_clean(device: adb.Phone, emulated: phone.Phone) -> N
     device.set_up(said.append)
     assert said[0].endswith("is up to date")
     examination = device.examine()
-    assert examination.healthy and examination.device["system"] == "Android 14 (API 34)"
+    assert examination.healthy and examination.device.system == "Android 14 (API 34)"
     device.clean()
     assert list((emulated.root / phone.TEMPORARY).iterdir()) == []
     assert {each.what: each.good for each in device.examine().findings}["pushed"] is None

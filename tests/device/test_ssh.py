@@ -193,7 +193,7 @@ def test_a_fresh_pi_is_examined_and_set_up(ready: Ready, request: pytest.Fixture
     assert (ready.after.device["name"], ready.after.device["kind"]) == ("ssh:pi", "ssh")
     found = {each.what: each.found for each in ready.after.findings}
     assert found["runs .tflite"].startswith(INTERPRETERS[suite]) and found["runs .onnx"].startswith("onnxruntime")
-    assert ready.after.device["emulated"]
+    assert ready.after.device.emulated
 
 
 @pytest.mark.parametrize(

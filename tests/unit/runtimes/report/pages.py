@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import Documents, failure_document
 from onenet.runtimes.report import extras
 from onenet.runtimes.report.extras import Extras
-from onenet.runtimes.report.page import Report
-from tests.unit.measured import content, emulated, measurement, states
+from onenet.runtimes.report.page import Report, render
+from tests.unit.measured import content, documents, emulated, measurement, states
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>`[a](javascript:b)`|*_=cmd\n| x {{ 12345679*9 }} @everyone"
 
@@ -78,3 +79,32 @@ def beside(folder: Path, name: str = "onenet-ed4_int8.tflite") -> Path:
     profile = {"artifact": name, "target": "tflite", "precision": "int8", "layers": layers, "missing": [], "passed": False}
     (folder / f"{name}.layers.json").write_text(json.dumps(profile))
     return folder
+
+
+class Page(HTMLParser):
+    """Elements, their attributes, and the text between them; entities decoded as a browser does."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in ("meta", "link", "img", "br", "rect", "path", "circle"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(*measurements: document.Measurement, **more: Any) -> Page:
+    found = Page(render(Report(documents(*measurements), **more)))
+    assert found.open == []
+    return found

@@ -10,7 +10,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "cli.compare",
             "cli.console",
             "cli.doctor",
-            "cli.report",
             "cli.verify",
         ),
     ),
@@ -90,11 +89,9 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         "the agent is tested whole, in a process of its own",
         (
             "runtimes.agent.content",
-            "runtimes.agent.messages",
             "runtimes.agent.plan",
             "runtimes.agent.records",
             "runtimes.agent.tasks",
-            "runtimes.devices.answers",
             "runtimes.devices.local",
             "runtimes.devices.pack",
         ),
@@ -139,10 +136,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "runtimes.devices.ssh.remote",
         ),
     ),
-    "unit/runtimes/devices/test_document.py": (
-        "documents are tested beside those who send them",
-        ("runtimes.measure.document",),
-    ),
     "unit/runtimes/test_hostile.py": (
         "files that end the process which opens them",
         (
@@ -153,24 +146,11 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
     "unit/runtimes/measure/test_campaign.py": (
         "parts of one campaign",
         (
-            "runtimes.measure.documents",
             "runtimes.measure.executors",
             "runtimes.measure.matrix",
         ),
     ),
-    "unit/runtimes/report/test_report.py": (
-        "parts of one page, tested by what it shows",
-        (
-            "runtimes.report.charts",
-            "runtimes.report.extras",
-            "runtimes.report.format",
-            "runtimes.report.page",
-            "runtimes.report.profile",
-            "runtimes.report.summary",
-            "runtimes.report.svg",
-            "runtimes.report.tables",
-        ),
-    ),
+    "unit/runtimes/test_layers.py": ("it draws profiles that need artifacts of two targets", ("runtimes.report.profile",)),
 }
 """Test file -> why there, and the modules below ``onenet``."""
 

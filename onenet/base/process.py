@@ -156,7 +156,7 @@ def exchange(
                     reading -= 1
                 key.data.extend(block)
             if len(out) > largest:
-                raise ToolError(f"{what} answered with more than {largest >> 20} MB; that is no answer of ours")
+                raise ToolError(f"{what} answered with more than {largest >> 20} MB; the agent never answers so much")
             del err[:-4096]
     return bytes(out), bytes(err)
 

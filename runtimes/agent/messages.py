@@ -76,7 +76,7 @@ class Task:
     runtime: str | None = None
     threads: int | None = None
     first: bool = False
-    """Of several rounds: it measures what is measured once."""
+    """Whether it is the first of several rounds, which measures what is measured once."""
 
     def as_dict(self) -> dict[str, object]:
         """As it is sent."""

@@ -9,7 +9,7 @@ from typing import cast
 from onenet.errors import RequestError
 
 MOST_SAMPLES = 10_000
-"""Of one round; a network so fast that it reaches this before ``seconds`` has said enough."""
+"""The most samples of one round; a network so fast that it reaches this before ``seconds`` has said enough."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class DeviceInfo(Record):
     libc: Text | None = None
     python: Text | None = None
     features: Annotated[list[Text], Limit(longest=50)] = field(default_factory=list)
-    """Of the processor, those that kernels depend on."""
+    """Abilities of the processor that kernels depend on."""
     emulated: Text | None = None
     """By what, where the processor is not a real one: its times mean nothing."""
     virtual: bool | None = None
@@ -219,7 +219,7 @@ class ThreadsRow(Record):
     finish_ms: Milliseconds | None = None
     """What the interpreter gives to a label per pixel."""
     baseline_bytes: Count | None = None
-    """Of the process before the artifact was opened."""
+    """What the process held before the artifact was opened."""
     peak_method: Text = ""
     sustained: SustainedRun | None = None
 
@@ -239,7 +239,7 @@ class OperatorList(Record):
 
     counts: dict[Text, int] = field(default_factory=dict)
     partitions: Count | None = None
-    """Of the graph that a delegate took over; None where the runtime has no delegates."""
+    """Parts of the graph that a delegate took over; None where the runtime has no delegates."""
     times: Annotated[list[TimedOperator], Limit(longest=10_000)] = field(default_factory=list)
 
 

@@ -53,7 +53,7 @@ class Measurements:
     failures: tuple[Failure, ...]
     """What could not be exported or measured, and why."""
     gates: tuple[Gate, ...]
-    """Of the budget; none where no budget was given."""
+    """What the budget says; none where no budget was given."""
     folder: Path
     """Where the documents are."""
 

@@ -110,7 +110,7 @@ class Gate:
     """One limit, held against one measurement."""
 
     name: str
-    """Of the limit; ``golden``: the golden check, which every entry asks for; ``measured``: nothing fits the entry."""
+    """Name of the limit; ``golden``: the golden check, which every entry asks for; ``measured``: nothing fits the entry."""
     limit: float | None
     found: float | None
     passed: bool

@@ -26,7 +26,7 @@ from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure, failure_document
 
 TRIES = 2
-"""Of a cell on a device that failed: a phone that was unplugged is plugged in again."""
+"""How often a cell is tried on a device that failed: a phone that was unplugged is plugged in again."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of its document, without the suffix: nothing in it but what every file system takes."""
+        """Name of its document, without the suffix: nothing in it but what every file system takes."""
         return plain(self.artifact.name) + self.place
 
     @property

@@ -23,7 +23,7 @@ from onenet.errors import CheckError, OneNetError, RequestError, ToolError
 HOURS = 6
 """After which an export is given up."""
 CORES_EACH = 2
-"""Of an export: converters use little more."""
+"""Cores that one export takes: converters use little more."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def check_address(address: str) -> None:
     """Ask at the door: ray itself waits minutes for a cluster that is not there."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise RequestError(f"executor ray://{address} is no HOST:PORT; give that of the head node, such as 192.168.0.2:6379")
+        raise RequestError(f"executor ray://{address} is not HOST:PORT; give that of the head node, such as 192.168.0.2:6379")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, OverflowError) as error:

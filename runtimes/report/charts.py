@@ -23,7 +23,7 @@ WIDE = 1000
 LETTER = 6.7
 """Width of a letter of 11.5 px, on average, in the widest of the page's fonts."""
 RADIUS = 5.5
-"""Of a marker."""
+"""Radius of a marker."""
 
 
 @dataclass(frozen=True)

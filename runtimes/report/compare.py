@@ -31,7 +31,7 @@ from onenet.runtimes.measure.documents import Documents, Failure, Line, load
 from onenet.runtimes.report.format import figure, signed_percent
 
 LEAST_ROUNDS, LEAST_SAMPLES = 3, 10
-"""Of a row, and of each of its rounds: fewer decide nothing."""
+"""The fewest rounds of a row, and samples of a round, that decide anything."""
 EXPECTED_SPREAD, EXPECTED_WEIGHT = 0.01, 4
 """Standard deviation between processes, relative, and how many further rounds this expectation counts for."""
 NOISE_FLOOR = 0.01
@@ -57,7 +57,7 @@ class Timing:
     """The interval of the ratio at the level 1 - alpha."""
     high: float
     p: float
-    """Of Mann-Whitney's U on all samples, two-sided."""
+    """The p of Mann-Whitney's U on all samples, two-sided."""
 
 
 @dataclass(frozen=True)

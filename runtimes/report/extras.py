@@ -22,12 +22,12 @@ from onenet.runtimes.devices.answers import problem
 from onenet.runtimes.measure.document import Measurement
 
 WIDTHS = (1040, 780, 520, 340)
-"""Of a picture, tried in this order until it is small enough."""
+"""Widths of a picture, tried in this order until it is small enough."""
 QUALITY = 80
 
 
 class Lenient(BaseModel):
-    """Of a layer profile only what is shown; see ``onenet.runtimes.layers``."""
+    """What is shown of a layer profile; see ``onenet.runtimes.layers``."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -103,9 +103,9 @@ def read_profile(path: Path) -> LayerProfile:
     except OSError as error:
         raise CheckError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        raise CheckError(f"{path} is no layer profile: {problem(error)}; verify --layers makes it") from error
+        raise CheckError(f"{path} is not a layer profile: {problem(error)}; verify --layers makes it") from error
     except ValueError as error:
-        raise CheckError(f"{path} is no layer profile: not JSON ({one_line(error)}); verify --layers makes it") from error
+        raise CheckError(f"{path} is not a layer profile: not JSON ({one_line(error)}); verify --layers makes it") from error
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ def test_requests_that_are_refused(tmp_path: Path) -> None:
         device.measure(Job(tmp_path / "x.mlpackage"))
     with pytest.raises(RequestError, match="cannot be bound to cores"):
         device.measure(Job(tmp_path / "x.onnx", Plan(cores=(0,))))
-    with pytest.raises(RequestError, match=r"nowhere.*is no program; write browser:/path"):
+    with pytest.raises(RequestError, match=r"nowhere.*names no program; write browser:/path"):
         open_device("browser:/nowhere/chromium")
 
 

@@ -75,7 +75,7 @@ def test_a_cluster_of_two_nodes_gives_the_same_documents(cluster: str, tmp_path:
     ("executor", "code", "says"),
     [
         ("fog", 2, "executor 'fog' is not known; supported: local, ray, ray://HOST:PORT"),
-        ("ray://nobody", 2, "ray://nobody is no HOST:PORT"),
+        ("ray://nobody", 2, "ray://nobody is not HOST:PORT"),
         ("ray://127.0.0.1:1", 3, "no Ray cluster at 127.0.0.1:1"),
     ],
 )

@@ -53,7 +53,7 @@ IN_THE_WAY = "adb shell ls -l {folder} shows what is in the way"
 
 @dataclass(frozen=True)
 class Answer:
-    """Of a command in the phone's shell. Old phones send stderr as part of ``text``."""
+    """What a command printed in the phone's shell. Old phones send stderr as part of ``text``."""
 
     code: int
     text: str

@@ -29,7 +29,7 @@ class Package:
     name: str
     version: str
     sha512: str
-    """Of its archive, base64, as npm writes it."""
+    """SHA-512 of its archive, base64, as npm writes it."""
     files: Mapping[str, str]
     """Path in a page's address -> path in the archive."""
 

@@ -41,5 +41,5 @@ def test_file_names_do_not_lead_out_of_the_folder(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize(("suffix", "data"), [(".layers.json", b"{"), (".layers.json", b"{}"), (".png", b"no picture")])
 def test_damaged_extras_are_one_clear_line(tmp_path: Path, suffix: str, data: bytes) -> None:
     beside(tmp_path).joinpath("onenet-ed4_int8.tflite" + suffix).write_bytes(data)
-    with pytest.raises(CheckError, match=r"is no layer profile: |is not a picture that can be shown: "):
+    with pytest.raises(CheckError, match=r"is not a layer profile: |is not a picture that can be shown: "):
         render(Report(documents(measurement()), None, extras.find(tmp_path, [measurement()])))

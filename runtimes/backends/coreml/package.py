@@ -12,7 +12,7 @@ import struct
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,14 @@ from onenet.base.host import require, version_of
 from onenet.base.text import one_line, printable
 from onenet.errors import CheckError, ToolError
 from onenet.runtimes.backends.coreml.layers import program_layers
+from onenet.runtimes.backends.coreml.messages import Block, Feature, ModelMessage, Value
 from onenet.runtimes.backends.coreml.program import Program, Watch, enum_name, unsupported
 from onenet.runtimes.session import EVALUATOR, METADATA, LayerValue, RuntimeInfo, Session, parse_manifest
 from onenet.runtimes.tensors import check_feeds
-from onenet.spec import TensorSpec
+from onenet.spec import Role, TensorSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 ROOT = Path("Data") / "com.apple.CoreML"
 MODEL = ROOT / "model.mlmodel"
@@ -200,7 +204,7 @@ def read_manifest(path: Path) -> dict[str, object] | None:
     return parse_manifest(entries[METADATA], path.name) if METADATA in entries else None
 
 
-def read_model(path: Path) -> Any:
+def read_model(path: Path) -> ModelMessage:
     """The parsed ``model.mlmodel``.
 
     Raises:
@@ -209,7 +213,7 @@ def read_model(path: Path) -> Any:
     proto = import_proto()
     damage = require("google.protobuf.message", "export").DecodeError
     try:
-        model = proto.Model.FromString((path / MODEL).read_bytes())
+        model: ModelMessage = proto.Model.FromString((path / MODEL).read_bytes())
     except OSError as error:
         raise ToolError(f"{path.name} is not a Core ML package: {MODEL} is missing or unreadable") from error
     except damage as error:
@@ -251,7 +255,7 @@ def load_package(name: str, folder: Path) -> None:
         raise ToolError(f"coremltools' protobuf classes do not load: {one_line(error)}; install 9.0") from error
 
 
-def spec_of(feature: Any, role: Any) -> TensorSpec:
+def spec_of(feature: Feature, role: Role) -> TensorSpec:
     kind = feature.type.WhichOneof("Type")
     if kind == "imageType":
         image = feature.type.imageType
@@ -264,7 +268,7 @@ def spec_of(feature: Any, role: Any) -> TensorSpec:
     raise CheckError(f"{printable(feature.name)} has the type {kind}; supported: multiArrayType, imageType")
 
 
-def main_blocks(model: Any, path: Path) -> list[Any]:
+def main_blocks(model: ModelMessage, path: Path) -> list[Block]:
     """The main function's block for the operator set that the package was made for."""
     kind = model.WhichOneof("Type")
     if kind != "mlProgram":
@@ -278,7 +282,7 @@ def main_blocks(model: Any, path: Path) -> list[Any]:
     return [main.block_specializations[main.opset]]
 
 
-def values_of(block: Any) -> Iterator[Any]:
+def values_of(block: Block) -> Iterator[Value]:
     """Every constant value in a block: attributes, inline arguments, nested blocks."""
     for operation in block.operations:
         yield from operation.attributes.values()
@@ -318,7 +322,7 @@ def check_blob(package: Path, name: str, offset: int) -> tuple[Path, int, int]:
     return file, start, length
 
 
-def to_image(values: NDArray[Any]) -> Any:
+def to_image(values: Array) -> Image:
     """(1, C, H, W) in [0, 1] as the PIL picture that coremltools takes for an image input."""
     from PIL import Image
 
@@ -326,7 +330,7 @@ def to_image(values: NDArray[Any]) -> Any:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
 
 
-def to_pixels(values: NDArray[Any], colour: str) -> NDArray[np.float32]:
+def to_pixels(values: Array, colour: str) -> NDArray[np.float32]:
     """(1, C, H, W) in [0, 1] as the program takes an image: whole numbers from 0 to 255, in the colour space's order."""
     pixels: NDArray[np.float32] = np.clip(np.rint(values * 255), 0, 255).astype(np.float32)
     return pixels[:, ::-1] if colour == "BGR" else pixels

@@ -16,7 +16,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,16 @@ from numpy.typing import NDArray
 from onenet.base.text import one_line, printable, shape_text
 from onenet.errors import CheckError
 from onenet.runtimes.backends.coreml.layout import LARGEST, Array, Ints
+from onenet.runtimes.backends.coreml.messages import (
+    Block,
+    Function,
+    Message,
+    NamedType,
+    Operation,
+    TensorType,
+    Value,
+    ValueType,
+)
 from onenet.runtimes.backends.coreml.operators import OPERATORS, Operator, unpacked
 
 ReadBlob = Callable[[str, int], NDArray[np.uint8]]
@@ -73,7 +83,7 @@ class Program:
         CheckError: a constant is damaged, or an operator reads what nothing before it gives.
     """
 
-    def __init__(self, function: Any, block: Any, read_blob: ReadBlob, name: str) -> None:
+    def __init__(self, function: Function, block: Block, read_blob: ReadBlob, name: str) -> None:
         self.name, self.read_blob = name, read_blob
         self.inputs = tuple(self.declared(each) for each in function.inputs)
         self.outputs = tuple(block.outputs)
@@ -88,7 +98,7 @@ class Program:
             raise self.damage(f"nothing in the program gives its output {lost[0]}")
         self.released = self.last_readers()
 
-    def add(self, operation: Any, names: set[str]) -> None:
+    def add(self, operation: Operation, names: set[str]) -> None:
         """Read one operation; ``names`` are those of the values that exist when it runs."""
         outputs = tuple(self.declared(each) for each in operation.outputs)
         if not outputs:
@@ -108,7 +118,7 @@ class Program:
             names |= {tensor.name for tensor in outputs}
         self.steps.append(step)
 
-    def arguments_of(self, operation: Any, names: set[str]) -> dict[str, list[str | Array]]:
+    def arguments_of(self, operation: Operation, names: set[str]) -> dict[str, list[str | Array]]:
         found: dict[str, list[str | Array]] = {}
         for key, bindings in bindings_of(operation):
             found[key] = []
@@ -122,13 +132,13 @@ class Program:
                     raise self.damage(f"{where} reads {binding}, which no operator before it gives")
         return found
 
-    def declared(self, value: Any) -> Tensor:
+    def declared(self, value: NamedType) -> Tensor:
         try:
             return tensor_of(value.name, value.type)
         except ValueError as error:
             raise self.damage(f"{value.name} {error}") from error
 
-    def read(self, name: str, value: Any) -> Array:
+    def read(self, name: str, value: Value) -> Array:
         try:
             return constant(value, self.read_blob)
         except (ValueError, TypeError, OverflowError) as error:
@@ -200,13 +210,13 @@ class Program:
 # ---- what a program holds -----------------------------------------------------------------------------------------
 
 
-def enum_name(message: Any, field: str) -> str:
+def enum_name(message: Message, field: str) -> str:
     kind = message.DESCRIPTOR.fields_by_name[field].enum_type
     number = getattr(message, field)
     return str(kind.values_by_number[number].name) if number in kind.values_by_number else f"unknown {number}"
 
 
-def tensor_of(name: str, kind: Any) -> Tensor:
+def tensor_of(name: str, kind: ValueType) -> Tensor:
     """
     Raises:
         ValueError: a type other than a tensor, or more values than anything computes with.
@@ -224,13 +234,13 @@ def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
     return len(shape) == len(declared) and all(a in (-1, b) for a, b in zip(declared, shape, strict=True))
 
 
-def shape_of(tensor_type: Any) -> tuple[int, ...]:
+def shape_of(tensor_type: TensorType) -> tuple[int, ...]:
     """A tensor type's lengths; -1 where one is open."""
     lengths = tensor_type.dimensions
     return tuple(int(n.constant.size) if n.WhichOneof("dimension") == "constant" else -1 for n in lengths)
 
 
-def bindings_of(operation: Any) -> Iterator[tuple[str, list[Any]]]:
+def bindings_of(operation: Operation) -> Iterator[tuple[str, list[str | Value]]]:
     """Each argument: the names of values, or constants' messages, that it is bound to."""
     for key, argument in operation.inputs.items():
         yield key, [each.name if each.WhichOneof("binding") == "name" else each.value for each in argument.arguments]
@@ -239,7 +249,7 @@ def bindings_of(operation: Any) -> Iterator[tuple[str, list[Any]]]:
             yield key, [value]
 
 
-def constant(value: Any, read_blob: ReadBlob) -> Array:
+def constant(value: Value, read_blob: ReadBlob) -> Array:
     """A constant's message as an array.
 
     Raises:
@@ -276,20 +286,20 @@ def from_bytes(data: NDArray[np.uint8], code: str, shape: tuple[int, ...]) -> Ar
 
 
 @functools.cache
-def parameters(function: Operator) -> dict[str, Any]:
+def parameters(function: Operator) -> dict[str, object]:
     """Each parameter's type, without ``None``."""
     hints = typing.get_type_hints(function)
     hints.pop("return", None)
     return {name: without_none(hint) for name, hint in hints.items()}
 
 
-def without_none(hint: Any) -> Any:
+def without_none(hint: object) -> object:
     if typing.get_origin(hint) not in (types.UnionType, typing.Union):
         return hint
     return next(each for each in typing.get_args(hint) if each is not types.NoneType)
 
 
-def as_parameter(operands: list[Array], hint: Any) -> Any:
+def as_parameter(operands: list[Array], hint: object) -> object:
     """What an argument is bound to, as the operator's parameter takes it.
 
     Raises:
@@ -307,7 +317,7 @@ def as_parameter(operands: list[Array], hint: Any) -> Any:
     return value.item() if typing.get_origin(hint) is Literal else value
 
 
-def unsupported(function: Any, block: Any) -> list[str]:
+def unsupported(function: Function, block: Block) -> list[str]:
     """What of a program cannot be evaluated: operators, arguments and arguments' values that are not known.
 
     Looks at nothing but the program itself; empty where everything is known.
@@ -322,7 +332,7 @@ def unsupported(function: Any, block: Any) -> list[str]:
     return sorted(found)
 
 
-def unsupported_arguments(operation: Any, constants: Mapping[str, Any]) -> Iterator[str]:
+def unsupported_arguments(operation: Operation, constants: Mapping[str, Value]) -> Iterator[str]:
     hints = parameters(OPERATORS[operation.type])
     for key, bindings in bindings_of(operation):
         if key not in hints:
@@ -334,7 +344,7 @@ def unsupported_arguments(operation: Any, constants: Mapping[str, Any]) -> Itera
                     yield from unsupported_value(operation.type, key, value, typing.get_args(hints[key]))
 
 
-def unsupported_value(operator: str, key: str, value: Any, supported: tuple[Any, ...]) -> Iterator[str]:
+def unsupported_value(operator: str, key: str, value: Value, supported: tuple[object, ...]) -> Iterator[str]:
     held = value.immediateValue.tensor
     for each in getattr(held, held.WhichOneof("value") or "strings").values:
         if each not in supported:

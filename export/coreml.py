@@ -12,7 +12,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from onenet.base.quiet import quiet
 from onenet.exporters.exporter import Exporter
 from onenet.exporters.job import Job
 from onenet.spec import TensorSpec
+
+if TYPE_CHECKING:
+    from coremltools.models import MLModel
 
 METADATA = "onenet"
 NAMESPACE = "https://arxiv.org/abs/2411.09838"
@@ -44,19 +48,19 @@ def interrupt_later() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def input_type(ct: Any, spec: TensorSpec) -> Any:
+def input_type(ct: ModuleType, spec: TensorSpec) -> object:
     """RGB images as ``ImageType`` (0..255 scaled to [0, 1]); anything else as a float tensor."""
     if spec.role == "image" and spec.shape[1] == 3 and spec.shape[0] == 1:
         return ct.ImageType(name=spec.name, shape=spec.shape, scale=1 / 255, color_layout=ct.colorlayout.RGB)
     return ct.TensorType(name=spec.name, shape=spec.shape, dtype=np.dtype(spec.dtype))
 
 
-def output_dtype(spec: TensorSpec) -> Any:
+def output_dtype(spec: TensorSpec) -> type[np.generic]:
     """numpy's type of an output: Core ML gives float32 and int32."""
     return np.int32 if spec.dtype.startswith("int") else np.float32
 
 
-def describe(model: Any, job: Job) -> None:
+def describe(model: MLModel, job: Job) -> None:
     """Give a package its name and version."""
     model.short_description = f"{job.model.spec.name}, {job.precision}"
     model.version = "1"

@@ -11,7 +11,6 @@ import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -102,8 +101,8 @@ def places_of(module: GraphModule, job: Job) -> dict[Node, LayerPlace]:
         if node in variable and is_operator(node) and (node.target in RELU or not only_user(node, RELU)):
             quantize = only_user(node, (QUANTIZE,))
             found[quantize or node] = LayerPlace(fused(node), quantize or node)
-    given: Any = next(node for node in module.graph.nodes if node.op == "output").args[0]
-    results: list[Node] = list(given) if isinstance(given, (list, tuple)) else [given]
+    given = next(node for node in module.graph.nodes if node.op == "output").args[0]
+    results = [each for each in (given if isinstance(given, (list, tuple)) else [given]) if isinstance(each, Node)]
     for spec, result in zip(job.model.spec.outputs, results, strict=True):
         source = result.all_input_nodes[0] if result.target is DEQUANTIZE else result
         if source in found:
@@ -134,7 +133,7 @@ def fused(node: Node) -> tuple[str, ...]:
     return (node.name,) if alone else (before.name, node.name)
 
 
-def only_user(node: Node, targets: tuple[Any, ...]) -> Node | None:
+def only_user(node: Node, targets: tuple[object, ...]) -> Node | None:
     """The one node that reads ``node``, where it calls one of ``targets``; else None."""
     user = next(iter(node.users)) if len(node.users) == 1 else None
     return user if user is not None and user.target in targets else None
@@ -156,7 +155,7 @@ class Watched(Interpreter):
         super().__init__(module, garbage_collect_values=not unrounded)
         self.places, self.visit, self.unrounded = places, visit, unrounded
 
-    def run_node(self, n: Node) -> Any:
+    def run_node(self, n: Node) -> object:
         """Run one node; a layer's value is shown to ``visit``, whose answer takes its place."""
         if n.target is DEQUANTIZE and n.args[0] in self.unrounded:
             return self.env[n.all_input_nodes[0].all_input_nodes[0]]

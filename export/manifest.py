@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -35,11 +34,11 @@ def make_manifest(
     packages: tuple[str, ...],
     io_quantization: dict[str, tuple[float, int]],
     sample: Mapping[str, Array],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The embedded part of the manifest; ``sample``, an array for each input or none at all, becomes the golden input."""
     spec = job.model.spec
 
-    def stored(tensor: TensorSpec) -> dict[str, Any]:
+    def stored(tensor: TensorSpec) -> dict[str, object]:
         tensor = tensor.in_layout(layout)  # type: ignore[arg-type]  # a literal of the target's module
         if tensor.name in io_quantization:
             scale, zero_point = io_quantization[tensor.name]
@@ -69,14 +68,14 @@ def make_manifest(
     }
 
 
-def lowering_of(job: Job) -> dict[str, Any] | None:
+def lowering_of(job: Job) -> dict[str, object] | None:
     """What was rewritten for every target, and what for this one."""
     if job.model.lowering is None:
         return None
     return {**job.model.lowering.as_dict(), "target_rules": [rule.as_dict() for rule in job.arranged.rules]}
 
 
-def golden_pair(job: Job, sample: Mapping[str, Array]) -> dict[str, Any]:
+def golden_pair(job: Job, sample: Mapping[str, Array]) -> dict[str, object]:
     """Golden input, and the reference's sampled output: the float model's, or the int8 simulation's for int8."""
     spec = job.model.spec
     ranges = job.quantized.input_ranges if job.quantized else (None,) * len(spec.inputs)
@@ -102,13 +101,13 @@ def tool_version(package: str) -> str:
         return "not installed"
 
 
-def to_json(manifest: dict[str, Any]) -> str:
+def to_json(manifest: dict[str, object]) -> str:
     return json.dumps(manifest, sort_keys=True, separators=(",", ":"))
 
 
 def describe(
-    manifest: dict[str, Any], path: Path, judgement: Judgement | None, quantized: QuantizedModel | None
-) -> dict[str, Any]:
+    manifest: dict[str, object], path: Path, judgement: Judgement | None, quantized: QuantizedModel | None
+) -> dict[str, object]:
     """The manifest beside an artifact: the embedded one, and what can only be known of the finished file."""
     record = quantized.record if quantized else None
     return {

@@ -6,7 +6,6 @@ import copy
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -36,7 +35,7 @@ class HalfInside(nn.Module):
         return [r.float() if r.is_floating_point() else r for r in results]
 
 
-def normalise(model: Any, name: str) -> None:
+def normalise(model: onnx.ModelProto, name: str) -> None:
     """Take out what differs between runs and machines: stack traces, paths, the exporter's own names."""
     model.graph.name = name
     model.doc_string = ""
@@ -54,7 +53,7 @@ def normalise(model: Any, name: str) -> None:
             del each.metadata_props[:]
 
 
-def with_program_names(model: Any, program: torch.export.ExportedProgram) -> None:
+def with_program_names(model: onnx.ModelProto, program: torch.export.ExportedProgram) -> None:
     """Results under the names that operators had before the exporter decomposed them (``view`` again ``reshape``).
 
     Of several operators that one was decomposed into, the last has its value and its name.
@@ -90,7 +89,7 @@ def with_one_maker(graph: Any, name: str) -> None:
             names[:] = [f"{name}.float" if each == name else each for each in names]
 
 
-def with_uint8_inside(model: Any) -> None:
+def with_uint8_inside(model: onnx.ModelProto) -> None:
     """Store activations as uint8 with a zero point 128 higher: the same numbers.
 
     Kernels for x86 multiply unsigned activations by signed weights. onnxruntime 1.31 changes a signed graph by itself, but
@@ -110,7 +109,7 @@ def with_uint8_inside(model: Any) -> None:
         graph.initializer.remove(each)
 
 
-def with_integer_relu(model: Any) -> None:
+def with_integer_relu(model: onnx.ModelProto) -> None:
     """Conv -> Relu -> QuantizeLinear -> Conv -> QuantizeLinear -> Clip at the zero point, where that is not the lowest value.
 
     The same numbers. onnxruntime drops a Relu that clipping at the lowest value does anyway; any other keeps the convolution
@@ -134,7 +133,7 @@ def with_integer_relu(model: Any) -> None:
         graph.node.remove(relu)
 
 
-def shifted_zero_point(graph: Any, name: str, kind: int) -> str:
+def shifted_zero_point(graph: onnx.GraphProto, name: str, kind: int) -> str:
     """The zero point for the same numbers as uint8 or int8; added to the graph where it is new."""
     constants = {each.name: each for each in graph.initializer}
     known = constants[name]
@@ -148,7 +147,7 @@ def shifted_zero_point(graph: Any, name: str, kind: int) -> str:
     return new
 
 
-def with_int8_ends(model: Any) -> None:
+def with_int8_ends(model: onnx.ModelProto) -> None:
     """int8 inputs and outputs: a DequantizeLinear behind each quantized input, a QuantizeLinear before each such output."""
     graph = model.graph
     for tensor in [*graph.input, *graph.output]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from onenet.base.arrays import Array
-from onenet.base.files import publish, temporary_folder
+from onenet.base.files import publish, size_of, temporary_folder
 from onenet.base.quiet import last_lines
 from onenet.base.text import first_line, one_line
 from onenet.calibration.decide import quantize_weights
@@ -66,10 +65,11 @@ def export(
         manifest = make(job, path, first_sample(job, evaluation))
         judgement = judge(job, path, evaluation) if verify else None
         described = describe(manifest, path, judgement, job.quantized)
+        size = size_of(path)
         publish_both(path, described, out)
     seconds = time.monotonic() - start
     verification, quality = (judgement.verification, judgement.quality) if judgement else (None, None)
-    return ExportedArtifact(out / job.file_name, described, described["artifact"]["bytes"], seconds, verification, quality)
+    return ExportedArtifact(out / job.file_name, described, size, seconds, verification, quality)
 
 
 def check_inputs(job: Job) -> None:
@@ -85,7 +85,7 @@ def check_inputs(job: Job) -> None:
             )
 
 
-def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, Any]:
+def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, object]:
     """Convert, and put the manifest inside; returns that.
 
     Args:
@@ -102,7 +102,7 @@ def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, Any]:
     return manifest
 
 
-def publish_both(path: Path, manifest: dict[str, Any], out: Path) -> None:
+def publish_both(path: Path, manifest: dict[str, object], out: Path) -> None:
     """Give an artifact and the manifest beside it their final names in ``out``."""
     sidecar = sidecar_of(path)
     sidecar.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")

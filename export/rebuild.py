@@ -7,7 +7,7 @@ which code is run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from onenet.base.data import is_whole
 from onenet.base.quiet import quiet
@@ -28,6 +28,15 @@ from onenet.spec import TensorSpec
 
 LARGEST = 1 << 14
 """Of a network's width, classes or kernel: what a manifest names beyond it would only fill the memory."""
+
+
+class Shape(TypedDict, total=False):
+    """What ``build`` takes of a network's shape; nothing where its weights tell."""
+
+    width: int | None
+    classes: int | None
+    kernel: int | None
+    spatial: bool | None
 
 
 def rebuild(
@@ -68,7 +77,7 @@ def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights
     if weights is None and source.get("weights") not in ("shipped", "random", "from the factory", None):
         raise RequestError(f"{made_of(source, path)}; give --weights FILE")
     untrained = source.get("weights") == "random" and weights is None
-    shape = shape_options(source, path) if untrained and config is None else {}
+    shape: Shape = shape_options(source, path) if untrained and config is None else {}
     size = image_size(manifest)
     built = build(name, weights=weights, config=config, input_size=size, output=output, random_weights=untrained, **shape)
     expected, actual = source.get("weights_sha256"), built.spec.source.get("weights_sha256")
@@ -79,7 +88,7 @@ def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights
     return built
 
 
-def named_model(source: dict[str, Any], path: Path) -> str:
+def named_model(source: dict[str, object], path: Path) -> str:
     """The model of the registry that a manifest names.
 
     Raises:
@@ -94,22 +103,24 @@ def named_model(source: dict[str, Any], path: Path) -> str:
     )
 
 
-def made_of(source: dict[str, Any], path: Path) -> str:
+def made_of(source: dict[str, object], path: Path) -> str:
     return f"{path.name} was made of {source.get('model')!a:.100} with weights {source.get('weights')!a:.100}"
 
 
-def shape_options(source: dict[str, Any], path: Path) -> dict[str, Any]:
+def shape_options(source: dict[str, object], path: Path) -> Shape:
     """The shape of a network that no weights tell.
 
     Raises:
         CheckError: it is none, or that of a network larger than any is.
     """
-    shape = source["config"] if isinstance(source.get("config"), dict) else {}
+    config = source.get("config")
+    shape: dict[str, object] = config if isinstance(config, dict) else {}
     numbers = {name: shape.get(name) for name in ("width", "classes", "kernel")}
     wrong = [f"{name} {value!a:.100}" for name, value in numbers.items() if value is not None and not is_size(value)]
     if wrong:
         raise CheckError(f"the manifest of {path.name} is damaged: its network has {wrong[0]}; export the artifact again")
-    return {**numbers, "spatial": False if numbers["kernel"] is None else None}
+    width, classes, kernel = (value if isinstance(value, int) else None for value in numbers.values())
+    return Shape(width=width, classes=classes, kernel=kernel, spatial=False if kernel is None else None)
 
 
 def is_size(value: object) -> bool:

@@ -30,7 +30,7 @@ class ExportedArtifact:
     preview: Path | None = None
     """The picture beside it, where one was drawn."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return {
             "path": str(self.path),
             "target": self.manifest["target"],

@@ -13,7 +13,6 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter
 from torch.fx.traceback import preserve_node_meta
 
+from onenet.base.arrays import Array
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
 from onenet.exporters.exporter import Exporter, Scales
@@ -66,7 +66,7 @@ def only_asked_layers_in_int8() -> Iterator[None]:
 
     original = converter_api_ext.ConvertToTFLConfig
 
-    def strict() -> Any:
+    def strict() -> object:
         config = original()
         config.strict_qdq_mode = True
         return config
@@ -90,7 +90,7 @@ class Labelled(nn.Module):
         for node in module.graph.nodes:
             node.meta["nn_module_stack"] = {"": ("", node.name)}
 
-    def forward(self, *inputs: Tensor) -> Any:
+    def forward(self, *inputs: Tensor) -> object:
         with preserve_node_meta():
             return Interpreter(self.module).run(*inputs)
 
@@ -143,7 +143,7 @@ HELPERS = {
 """What the converter puts before or behind a layer's operator: it does not have the layer's value."""
 
 
-def code_of(model: Any, operator: Any) -> int:
+def code_of(model: schema.ModelT, operator: schema.OperatorT) -> int:
     return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
 
 
@@ -194,14 +194,14 @@ def with_float_ends(content: bytes) -> bytes:
     return pack(model)
 
 
-def float_copy(tensor: Any) -> Any:
+def float_copy(tensor: schema.TensorT) -> schema.TensorT:
     copy = schema.TensorT()
     copy.shape, copy.name, copy.type = tensor.shape, tensor.name + b"_float", schema.TensorType.FLOAT32
     copy.buffer, copy.hasRank = 0, tensor.hasRank  # buffer 0 is the empty one
     return copy
 
 
-def make_operator(model: Any, builtin: int, source: int, result: int) -> Any:
+def make_operator(model: schema.ModelT, builtin: int, source: int, result: int) -> schema.OperatorT:
     codes = [code.builtinCode for code in model.operatorCodes]
     if builtin not in codes:
         code = schema.OperatorCodeT()
@@ -215,7 +215,7 @@ def make_operator(model: Any, builtin: int, source: int, result: int) -> Any:
     return operator
 
 
-def unpack(content: bytes) -> Any:
+def unpack(content: bytes) -> schema.ModelT:
     """The flatbuffer as objects; buffers that a writer placed behind it (ai-edge-quantizer does) are brought inside."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     for buffer in model.buffers:
@@ -232,14 +232,14 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers 
         super().__init__(size)
         self.vectors: dict[tuple[str, bytes], int] = {}
 
-    def CreateNumpyVector(self, x: Any) -> int:  # the name that the generated code calls
+    def CreateNumpyVector(self, x: Array) -> int:  # the name that the generated code calls
         key = (str(x.dtype), x.tobytes())
         if key not in self.vectors:
             self.vectors[key] = super().CreateNumpyVector(x)
         return self.vectors[key]
 
 
-def pack(model: Any) -> bytes:
+def pack(model: schema.ModelT) -> bytes:
     builder = SharingBuilder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

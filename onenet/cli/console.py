@@ -7,11 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from onenet import models
@@ -41,7 +41,7 @@ class Steps(progress.Progress):
             console=self.console,
             disable=silent or not self.console.is_terminal,
         )
-        self.task: Any = None
+        self.task: TaskID | None = None
         self.current: tuple[str, float] | None = None
 
     def __enter__(self) -> Steps:
@@ -64,13 +64,15 @@ class Steps(progress.Progress):
         self.task = self.progress.add_task(step, total=total, count="")
 
     def advance(self, count: int) -> None:
+        if self.task is None:
+            return
         self.progress.advance(self.task, count)
         task = self.progress.tasks[-1]
         self.progress.update(self.task, count=f"{task.completed:.0f}/{task.total:.0f}")
 
     def finish(self) -> None:
         """End the current step; where stderr is no terminal, print it as one line."""
-        if self.current is None:
+        if self.current is None or self.task is None:
             return
         step, began = self.current
         self.progress.update(self.task, total=1, completed=1)
@@ -96,7 +98,7 @@ def stdout() -> Console:
     return Console(highlight=False)
 
 
-def print_json(content: Any) -> None:
+def print_json(content: object) -> None:
     """Print one JSON document, keys sorted."""
     sys.stdout.write(json.dumps(content, indent=1, sort_keys=True) + "\n")
 

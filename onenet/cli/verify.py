@@ -7,7 +7,7 @@ import json as json_text
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -20,6 +20,9 @@ from onenet.errors import RequestError, ToolError
 from onenet.targets import suffixes, title_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from onenet.exporters.job import Job
     from onenet.runtimes.layers import Layer, Profile, Row
     from onenet.runtimes.parity import Verification
 
@@ -84,9 +87,11 @@ class LayersRequest:
     config: Path | None = None
     calibration: Path | None = None
 
-    def network(self) -> dict[str, Any]:
-        """The arguments of ``rebuild``."""
-        return dict(model=self.model, weights=self.weights, config=self.config, record=self.calibration)
+    def rebuilt(self, path: Path) -> Job:
+        """The job that made an artifact, with what was given here."""
+        from onenet.exporters.rebuild import rebuild
+
+        return rebuild(path, model=self.model, weights=self.weights, config=self.config, record=self.calibration)
 
 
 def run(
@@ -142,11 +147,10 @@ def compare_layers(artifacts: Sequence[Path], runtime: str | None, request: Laye
         steps.start("loading PyTorch")
         need_converters()
         from onenet.exporters.layers import profile
-        from onenet.exporters.rebuild import rebuild
 
         for path in artifacts:
             steps.start(f"building the network of {path.name}")
-            job = rebuild(path, **request.network())
+            job = request.rebuilt(path)
             steps.start(f"comparing the layers of {path.name}")
             profiles.append(profile(job, path, runtime))
             write_json(path.with_name(path.name + ".layers.json"), profiles[-1].as_dict())
@@ -156,7 +160,7 @@ def compare_layers(artifacts: Sequence[Path], runtime: str | None, request: Laye
     return profiles
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, object]) -> None:
     """Write a JSON document whole or not at all."""
     with temporary_folder(path.parent) as folder:
         (folder / path.name).write_text(json_text.dumps(content, indent=1, sort_keys=True) + "\n")
@@ -197,7 +201,7 @@ def print_layers(profiles: Sequence[Profile], every: bool) -> None:
         out.print(f"try: {LAYER_HINT}", style="yellow", markup=False, soft_wrap=True)
 
 
-def layer_table(profiles: Sequence[Profile], rows: Sequence[Row]) -> Any:
+def layer_table(profiles: Sequence[Profile], rows: Sequence[Row]) -> Table:
     """One row for each layer, two columns for each artifact."""
     simulated = any(layer.reference_float_db is not None for profile in profiles for layer in profile.layers)
     columns = ["int8 ref"] if simulated else []

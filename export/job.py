@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor, nn
 
@@ -15,10 +14,6 @@ from onenet.model import Model
 from onenet.spec import TensorSpec
 from onenet.targets import target_of
 
-Target = Literal["tflite", "onnx", "coreml"]
-Precision = Literal["fp32", "fp16", "int8", "w8"]
-IO = Literal["float", "int8"]
-
 
 @dataclass(frozen=True)
 class Job:
@@ -26,9 +21,10 @@ class Job:
 
     model: Model
     quantized: QuantizedModel | None
-    target: Target
-    precision: Precision
-    io: IO = "float"
+    target: str
+    precision: str
+    io: str = "float"
+    """``float``, or ``int8`` for integer inputs and outputs."""
     winograd: bool = True
     """In fp32, compute wide 3x3 convolutions by Winograd's method. fp16 and w8 are asked for to be small, and it is larger."""
 

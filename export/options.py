@@ -15,6 +15,7 @@ from typing import Literal, TypeVar, get_args, get_type_hints
 
 from onenet.errors import RequestError
 from onenet.targets import PRECISIONS, TARGETS
+from onenet.tasks import headlines, metrics, output_roles
 
 T = TypeVar("T")
 Panel = Literal["How to export it", "How to quantize it (int8)", "What to export", "Result"]
@@ -71,6 +72,15 @@ def io_help() -> str:
     return f"float, or int8 for integer inputs and outputs ({able})."
 
 
+def output_help() -> str:
+    *roles, last = output_roles()
+    return f"What the network returns: {', '.join(roles)} or {last}."
+
+
+def max_drop_help() -> str:
+    return f"Keep the fewest layers in float that hold the drop of {metrics()[headlines()[0]].title} to this."
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """Everything that ``onenet.export_all`` can be asked for.
@@ -86,7 +96,7 @@ class ExportOptions:
     precision: Sequence[str] = option((), FORM, precision_help, "--precision", "-p", metavar="NAME")
     int8: bool = option(False, FORM, "Short for --precision int8.", "--int8")
     io: str = option("float", FORM, io_help, metavar="TYPE")
-    output: str = option("logits", FORM, "What the network returns: logits, probabilities or labels.", metavar="ROLE")
+    output: str = option("logits", FORM, output_help, metavar="ROLE")
     winograd: bool = option(
         True,
         FORM,
@@ -116,7 +126,7 @@ class ExportOptions:
     max_drop: float | None = option(
         None,
         INT8,
-        "Keep the fewest layers in float that hold the drop of mIoU to this.",
+        max_drop_help,
         metavar="POINTS",
         least=0,
     )

@@ -118,7 +118,7 @@ def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str
     quantized = model if isinstance(model, QuantizedModel) and precision == "int8" else None
     if precision == "w8":
         quantized = quantize_weights(network)
-    return Job(network, quantized, target, precision, io, winograd)  # type: ignore[arg-type]  # check_pair has looked at them
+    return Job(network, quantized, target, precision, io, winograd)
 
 
 def run_converter(exporter: Exporter, job: Job, path: Path) -> None:

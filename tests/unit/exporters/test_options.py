@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from onenet.errors import RequestError
-from onenet.exporters.options import ExportOptions
+from onenet.exporters.options import ExportOptions, option_of
+from onenet.tasks import TASKS, Metric, Task
+
+
+class Depth(Task):
+    """A task with an output and a figure that no other has."""
+
+    name = title = "depth"
+    output_roles = ("logits", "scores")
+    metrics = (Metric("delta", "delta", headline=True),)
 
 
 def test_defaults_are_the_command_s() -> None:
@@ -52,3 +61,11 @@ def test_an_entry_is_held_against_the_fields(entry: dict[str, object], says: str
 def test_an_entry_has_the_long_names() -> None:
     entry = {"calibration-samples": 4, "no-spatial": True, "evaluation": None, "precision": []}
     assert ExportOptions.from_entry(entry) == ExportOptions(calibration_samples=4, no_spatial=True)
+
+
+def test_help_names_what_the_tasks_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert option_of("output").text == "What the network returns: logits, probabilities or labels."
+    assert "the drop of mIoU to this" in option_of("max_drop").text
+    monkeypatch.setattr(TASKS, "cards", lambda: {"depth": Depth()})
+    assert option_of("output").text == "What the network returns: logits or scores."
+    assert "the drop of delta to this" in option_of("max_drop").text

@@ -7,10 +7,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         "a command is tested as a user calls it",
         (
             "cli.bench",
-            "cli.compare",
-            "cli.console",
             "cli.doctor",
-            "cli.verify",
         ),
     ),
     "unit/lowering/test_driver.py": (
@@ -143,6 +140,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "runtimes.verify",
         ),
     ),
+    "unit/runtimes/report/test_compare.py": ("its command takes the documents made there", ("cli.compare",)),
     "unit/runtimes/measure/test_campaign.py": (
         "parts of one campaign",
         (

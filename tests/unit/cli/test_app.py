@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 import onenet
 from onenet.calibration.samples import default_calibration
-from onenet.cli import console
-from onenet.cli.app import app
-from onenet.models import REGISTRY
-from onenet.runtimes.parity import Check, Verification
-from onenet.runtimes.session import RuntimeInfo
+from tests.unit.cli.invoked import refused, run
 
 TINY = ["--random-weights", "--width", "2", "--no-spatial", "--input-size", "16", "32"]
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
-
-
-def refused(*arguments: str, code: int = 2) -> str:
-    """The one line on stderr of a request that is refused."""
-    result = run(*arguments)
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1, result.stderr
-    assert result.stderr.endswith(lines[0] + "\n")
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
-    assert result.exit_code == code
-    return lines[0]
 
 
 # --- refused before anything is loaded -----------------------------------
@@ -205,48 +183,3 @@ def test_what_the_parser_refuses_is_exit_code_2(arguments: list[str]) -> None:
 def test_the_version() -> None:
     result = run("--version")
     assert (result.exit_code, result.output) == (0, f"onenet {onenet.__version__}\n")
-
-
-def test_models_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    result = run("models")
-    assert (result.exit_code, result.stderr) == (0, "")
-    lines = result.stdout.splitlines()
-    assert all(len(line) <= 80 for line in lines)
-    for entry in REGISTRY.values():
-        line = next(line for line in lines if line.startswith(f"{entry.name} "))
-        assert ("shipped" if entry.weights else "yours") in line
-    assert lines[-1] == "Any other network: --model path/to/file.py:factory"
-
-
-def test_models_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    shown = run("models", "show", "onenet-ed5")
-    assert (shown.exit_code, shown.stderr) == (0, "")
-    assert "36.38 M parameters, weights: random" in shown.stdout
-    document = json.loads(run("models", "show", "onenet-ed4", "--json").stdout)
-    assert document["name"] == "onenet-ed4"
-    assert document["lowering"] is None
-    assert "model 'nothing' is not known" in refused("models", "show", "nothing")
-
-
-def test_errors_of_verify(tmp_path: Path) -> None:
-    assert "artifact nothing.onnx does not exist" in refused("verify", "nothing.onnx")
-    (tmp_path / "net.pt").touch()
-    assert "no runtime opens net.pt: suffix '.pt'; supported: .tflite" in refused("verify", str(tmp_path / "net.pt"))
-
-
-def test_names_in_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    name = "net[red].onnx"
-    check = Check("inputs", False, "names [a] expected, found [/b]")
-    console.print_verification(Verification(name, "onnx", "fp32", RuntimeInfo("r", "1", ""), (check,)))
-    printed = capsys.readouterr().out
-    assert name in printed
-    assert check.detail in printed
-    with console.Steps() as steps:
-        steps.warn("skipped [/i].jpg")
-    assert "warning: skipped [/i].jpg" in capsys.readouterr().err
-
-
-def test_an_error_is_one_line_whatever_it_holds(tmp_path: Path) -> None:
-    assert "two lines.onnx does not exist" in refused("verify", str(tmp_path / "two\nlines.onnx"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from onenet.cli.app import app
 from onenet.models import REGISTRY
+from tests.unit.cli.invoked import refused, run
 
 
 def test_the_list() -> None:
@@ -22,3 +24,26 @@ def test_one_model() -> None:
     assert "task    segmentation" in result.stdout
     document = json.loads(CliRunner().invoke(app, ["models", "show", "onenet-ed4", "--json"]).stdout)
     assert (document["task"], document["lowering"]) == ("segmentation", None)
+
+
+def test_models_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run("models")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    for entry in REGISTRY.values():
+        line = next(line for line in lines if line.startswith(f"{entry.name} "))
+        assert ("shipped" if entry.weights else "yours") in line
+    assert lines[-1] == "Any other network: --model path/to/file.py:factory"
+
+
+def test_models_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("models", "show", "onenet-ed5")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "36.38 M parameters, weights: random" in shown.stdout
+    document = json.loads(run("models", "show", "onenet-ed4", "--json").stdout)
+    assert document["name"] == "onenet-ed4"
+    assert document["lowering"] is None
+    assert "model 'nothing' is not known" in refused("models", "show", "nothing")

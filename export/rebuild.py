@@ -6,8 +6,9 @@ which code is run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from onenet.base.data import is_whole
 from onenet.base.quiet import quiet
@@ -24,7 +25,7 @@ from onenet.models import DEFAULT, REGISTRY
 from onenet.models.build import build
 from onenet.models.output import OUTPUTS, Output
 from onenet.runtimes.artifact import manifest_of, read_sidecar, sidecar_of
-from onenet.spec import TensorSpec
+from onenet.runtimes.manifest import Manifest
 
 LARGEST = 1 << 14
 """Of a network's width, classes or kernel: what a manifest names beyond it would only fill the memory."""
@@ -64,15 +65,14 @@ def rebuild(
     with quiet():
         lowered = lower(tiled(manifest, build_again(manifest, path, model, weights, config)))
         quantized = quantize_again(manifest, path, lowered, record)
-    rules = (manifest.get("lowering") or {}).get("target_rules", [])
-    winograd = any(rule["rule"] == "winograd" for rule in rules)
-    return Job(lowered, quantized, manifest["target"], manifest["precision"], manifest.get("io", "float"), winograd)
+    winograd = "winograd" in manifest.target_rules
+    return Job(lowered, quantized, manifest.target, manifest.precision, manifest.io, winograd)
 
 
-def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights: Path | None, config: Path | None) -> Model:
-    source = manifest.get("source") or {}
+def build_again(manifest: Manifest, path: Path, model: str | None, weights: Path | None, config: Path | None) -> Model:
+    source = manifest.source
     name = model or (DEFAULT if config else named_model(source, path))  # a configuration takes the place of any name
-    role = manifest["outputs"][0].get("role")
+    role = manifest.outputs[0].role
     output: Output = role if role in OUTPUTS else "logits"
     if weights is None and source.get("weights") not in ("shipped", "random", "from the factory", None):
         raise RequestError(f"{made_of(source, path)}; give --weights FILE")
@@ -88,7 +88,7 @@ def build_again(manifest: dict[str, Any], path: Path, model: str | None, weights
     return built
 
 
-def named_model(source: dict[str, object], path: Path) -> str:
+def named_model(source: Mapping[str, object], path: Path) -> str:
     """The model of the registry that a manifest names.
 
     Raises:
@@ -103,11 +103,11 @@ def named_model(source: dict[str, object], path: Path) -> str:
     )
 
 
-def made_of(source: dict[str, object], path: Path) -> str:
+def made_of(source: Mapping[str, object], path: Path) -> str:
     return f"{path.name} was made of {source.get('model')!a:.100} with weights {source.get('weights')!a:.100}"
 
 
-def shape_options(source: dict[str, object], path: Path) -> Shape:
+def shape_options(source: Mapping[str, object], path: Path) -> Shape:
     """The shape of a network that no weights tell.
 
     Raises:
@@ -127,31 +127,31 @@ def is_size(value: object) -> bool:
     return isinstance(value, int) and is_whole(value, 1) and value <= LARGEST
 
 
-def image_size(manifest: dict[str, Any]) -> tuple[int, int] | None:
+def image_size(manifest: Manifest) -> tuple[int, int] | None:
     """Height and width of the images that the model was made for; None where its input is none."""
-    whole = (manifest.get("tiling") or {}).get("image_size")
-    return (whole[0], whole[1]) if whole else input_size(manifest)
+    whole = manifest.tiling and manifest.tiling.image_size
+    return whole or input_size(manifest)
 
 
-def input_size(manifest: dict[str, Any]) -> tuple[int, int] | None:
-    image = TensorSpec.from_dict(manifest["inputs"][0]).canonical()
+def input_size(manifest: Manifest) -> tuple[int, int] | None:
+    image = manifest.inputs[0].canonical()
     return (image.shape[2], image.shape[3]) if image.layout == "NCHW" else None
 
 
-def tiled(manifest: dict[str, Any], model: Model) -> Model:
-    tiling, size = manifest.get("tiling") or {}, input_size(manifest)
-    if not tiling.get("image_size") or size is None:
+def tiled(manifest: Manifest, model: Model) -> Model:
+    tiling, size = manifest.tiling, input_size(manifest)
+    if tiling is None or tiling.image_size is None or size is None:
         return model
-    return tile(model, size[1] if tiling["halo"][0] is None else size[0])  # an axis without a halo is never cut
+    return tile(model, size[1] if tiling.halo[0] is None else size[0])  # an axis without a halo is never cut
 
 
-def quantize_again(manifest: dict[str, Any], path: Path, model: Model, record: Path | None) -> QuantizedModel | None:
-    if manifest["precision"] == "w8":
+def quantize_again(manifest: Manifest, path: Path, model: Model, record: Path | None) -> QuantizedModel | None:
+    if manifest.precision == "w8":
         return quantize_weights(model)
-    if manifest["precision"] != "int8":
+    if manifest.precision != "int8":
         return None
     known = CalibrationRecord.load(record) if record else record_beside(path)
-    expected = (manifest.get("calibration") or {}).get("id")
+    expected = manifest.calibration_id
     if known.id != expected:
         raise RequestError(f"{path.name} was calibrated as {expected}, the record is {known.id}; give the artifact's own")
     return calibrate(model, known)
@@ -164,6 +164,8 @@ def record_beside(path: Path) -> CalibrationRecord:
             f"the calibration of {path.name} is in {sidecar_of(path).name}: put that beside it, or give --calibration"
         )
     try:
+        if not isinstance(content, dict):
+            raise TypeError(f"a record is an object, found {type(content).__name__}")
         return CalibrationRecord.from_dict(content)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RequestError) as error:
         raise RequestError(f"the calibration record in {sidecar_of(path).name} is damaged; export it again") from error

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from onenet.base.data import LONGEST_JSON, is_whole, parse_json
+from onenet.base.arrays import Array
+from onenet.base.data import LONGEST_JSON, parse_json
 from onenet.base.text import one_line
 from onenet.base.tiles import Tiling
 from onenet.errors import CheckError
 from onenet.runtimes import open_session, read_manifest
+from onenet.runtimes.manifest import NEEDED, SCHEMA, Manifest, parse_manifest
 from onenet.runtimes.session import Session
-from onenet.runtimes.tensors import dequantize, quantize, read_spec, to_canonical, to_stored
-
-SCHEMA = 1
-"""The manifest schema this version reads."""
-COLOUR = re.compile("#[0-9a-fA-F]{6}")
+from onenet.runtimes.tensors import dequantize, quantize, to_canonical, to_stored
 
 
 class Artifact:
@@ -28,21 +22,20 @@ class Artifact:
     ``run`` takes and gives canonical tensors: images (N, C, H, W) float32 in [0, 1], outputs NCHW in float32 (labels int32).
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any], session: Session) -> None:
+    def __init__(self, path: Path, manifest: Manifest, session: Session) -> None:
         self.path, self.manifest, self.session = path, manifest, session
-        self.inputs, self.outputs = (tuple(map(read_spec, manifest[kind])) for kind in ("inputs", "outputs"))
+        self.inputs, self.outputs = manifest.inputs, manifest.outputs
 
     @property
     def tiling(self) -> Tiling | None:
         """What the manifest says of tiles; None where it says nothing."""
-        found = self.manifest.get("tiling")
-        return Tiling.from_dict(found) if found else None
+        return self.manifest.tiling
 
-    def stored(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def stored(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Canonical inputs as the file takes them, in its order."""
         return {spec.name: quantize(to_stored(feeds[spec.name], spec), spec) for spec in self.inputs}
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         results = self.session.run(self.stored(feeds))
         return {spec.name: to_canonical(dequantize(results[spec.name], spec), spec) for spec in self.outputs}
 
@@ -58,8 +51,8 @@ def open_artifact(path: Path, threads: int | None = None, *, runtime: str | None
     return Artifact(path, manifest_of(path), open_session(path, threads, runtime=runtime, exact_int8=exact_int8))
 
 
-def manifest_of(path: Path) -> dict[str, Any]:
-    """The manifest embedded in an artifact, looked at: what ``check_manifest`` names is what it should be.
+def manifest_of(path: Path) -> Manifest:
+    """The manifest embedded in an artifact, or else the one beside it.
 
     Raises:
         RequestError: no such file, or a format that is not supported.
@@ -71,51 +64,13 @@ def manifest_of(path: Path) -> dict[str, Any]:
         raise CheckError(f"{path.name} carries no onenet manifest: it was not exported by onenet, or was rewritten since")
     if manifest.get("schema") != SCHEMA:
         raise CheckError(f"{path.name} has manifest schema {manifest.get('schema')!r:.100}; this version reads {SCHEMA}")
-    missing = [key for key in ("target", "precision", "inputs", "outputs", "golden") if key not in manifest]
+    missing = [key for key in NEEDED if key not in manifest]
     if missing:
         raise CheckError(f"the manifest of {path.name} lacks {', '.join(missing)}; export the artifact again")
     try:
-        check_manifest(manifest)
+        return parse_manifest(manifest)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckError(f"the manifest of {path.name} is damaged: {one_line(error)}; export the artifact again") from error
-    return manifest
-
-
-def check_manifest(manifest: dict[str, Any]) -> None:
-    """Everything that is used of a manifest but the golden pair, which ``parity`` reads.
-
-    Raises:
-        AttributeError, KeyError, TypeError, ValueError: an entry is of another kind.
-    """
-    for key in ("target", "precision"):
-        if not isinstance(manifest[key], str) or not manifest[key].isprintable():
-            raise ValueError(f"{key} is {manifest[key]!r}")
-    for kind in ("inputs", "outputs"):
-        if not isinstance(manifest[kind], list) or not manifest[kind]:
-            raise ValueError(f"{kind} holds no tensor")
-        if any(-1 in read_spec(tensor).shape for tensor in manifest[kind]):
-            raise ValueError(f"{kind} holds a tensor with an open axis")
-    if not isinstance(manifest.get("source") or {}, dict):
-        raise ValueError(f"source is {manifest['source']!r}")
-    for each in manifest.get("classes") or ():
-        if not isinstance(each["name"], str) or not COLOUR.fullmatch(each["colour"]):
-            raise ValueError(f"a class is {each!r}")
-    if manifest.get("tiling") is not None:
-        check_tiling(Tiling.from_dict(manifest["tiling"]))
-
-
-def check_tiling(tiling: Tiling) -> None:
-    """What a manifest says of tiles.
-
-    Raises:
-        TypeError, ValueError: a field is of another kind.
-    """
-    if tiling.refused is not None and not (isinstance(tiling.refused, str) and tiling.refused.isprintable()):
-        raise ValueError(f"tiling is refused with {tiling.refused!r}")
-    pairs = {"halo": [0 if n is None else n for n in tiling.halo], "image_size": list(tiling.image_size or (1, 1))}
-    wrong = [name for name, pair in pairs.items() if len(pair) != 2 or not all(map(is_whole, pair))]
-    if wrong or not is_whole(tiling.patch, 1):
-        raise ValueError(f"tiling has the {(wrong or ['patch'])[0]} {getattr(tiling, (wrong or ['patch'])[0])!r}")
 
 
 def sidecar_of(path: Path) -> Path:
@@ -123,7 +78,7 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def read_sidecar(path: Path) -> dict[str, Any] | None:
+def read_sidecar(path: Path) -> dict[str, object] | None:
     """The manifest beside an artifact; None where there is no such file, or its JSON is no object.
 
     Raises:

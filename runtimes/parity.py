@@ -19,6 +19,7 @@ from onenet.base.text import one_line
 from onenet.errors import CheckError
 from onenet.runtimes import golden
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar, sidecar_of
+from onenet.runtimes.manifest import Manifest
 from onenet.runtimes.session import RuntimeInfo
 from onenet.spec import TensorSpec
 from onenet.targets import TARGETS
@@ -99,14 +100,14 @@ def verify_here(path: Path, threads: int | None = None, runtime: str | None = No
         RequestError, CheckError, ToolError: as there.
     """
     manifest = manifest_of(path)
-    if manifest["precision"] not in TOLERANCES:
-        raise CheckError(f"{path.name} has precision {manifest['precision']!r}; this version checks {', '.join(TOLERANCES)}")
+    if manifest.precision not in TOLERANCES:
+        raise CheckError(f"{path.name} has precision {manifest.precision!r}; this version checks {', '.join(TOLERANCES)}")
     checks = [check_bytes(path)]
     artifact = open_artifact(path, threads, runtime=runtime)
     checks += [*check_structure(artifact), *check_signature(artifact)]
     if all(check.passed is not False for check in checks):
         checks += check_values_here(artifact)
-    return Verification(path.name, manifest["target"], manifest["precision"], artifact.session.runtime, tuple(checks))
+    return Verification(path.name, manifest.target, manifest.precision, artifact.session.runtime, tuple(checks))
 
 
 def check_bytes(path: Path) -> Check:
@@ -171,7 +172,7 @@ def check_values(artifact: Artifact) -> list[Check]:
     """Run the golden input and compare the sampled outputs."""
     inputs, references = read_golden(artifact)
     results = artifact.run(inputs)
-    task = task_of(artifact.manifest.get("task"))
+    task = task_of(artifact.manifest.task)
     checks = []
     for (entry, reference), spec in paired(references, artifact.outputs):
         found = golden.sample_like(entry, results[spec.name], spec.canonical().has_channels)
@@ -191,7 +192,7 @@ def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[dict[s
         CheckError: the manifest's golden pair is damaged.
     """
     try:
-        pair = artifact.manifest["golden"]
+        pair = artifact.manifest.content["golden"]
         inputs = {t.name: golden.read_input(e, t.canonical()) for e, t in paired(pair["inputs"], artifact.inputs)}
         references = [(entry, golden.read_output(entry)) for entry, _ in paired(pair["outputs"], artifact.outputs)]
         if min(entry["stride"] for entry, _ in references) < 1:
@@ -201,14 +202,13 @@ def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[dict[s
         raise CheckError(f"the golden pair of {artifact.path.name} is damaged: {one_line(error)}") from error
 
 
-def tolerance_of(manifest: dict[str, Any]) -> Tolerance:
+def tolerance_of(manifest: Manifest) -> Tolerance:
     """The precision's tolerance; an untrained network's classes are nearly tied everywhere, so its labels prove less."""
-    precision = manifest["precision"]
-    tolerance, card = TOLERANCES[precision], TARGETS.cards().get(manifest["target"])
+    precision = manifest.precision
+    tolerance, card = TOLERANCES[precision], TARGETS.cards().get(manifest.target)
     if card is not None and precision in card.sqnr_db:
         tolerance = replace(tolerance, sqnr_db=card.sqnr_db[precision])
-    untrained = (manifest.get("source") or {}).get("weights") == "random"
-    return replace(tolerance, agreement=UNTRAINED_AGREEMENT) if untrained and tolerance.agreement else tolerance
+    return replace(tolerance, agreement=UNTRAINED_AGREEMENT) if manifest.untrained and tolerance.agreement else tolerance
 
 
 def compare(task: Task, spec: TensorSpec, tolerance: Tolerance, reference: Array, found: Array, step: float | None) -> Check:

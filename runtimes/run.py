@@ -20,7 +20,6 @@ from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.parity import check_bytes
 from onenet.runtimes.session import RuntimeInfo
 from onenet.runtimes.verify import verify
-from onenet.spec import ClassSpec
 from onenet.tasks import TASKS, Task, task_of
 from onenet.tasks.image import Fit, ImageModel, check_fit
 
@@ -181,7 +180,7 @@ def open_for_run(path: Path, threads: int | None, runtime: str | None, progress:
         artifact = open_artifact(path, threads, runtime=runtime)
         if not artifact.session.runs_here:
             raise RequestError(f"{path.name} cannot be run here: {artifact.session.runtime.kernels}")
-        task = task_of(artifact.manifest.get("task"))
+        task = task_of(artifact.manifest.task)
         task.check_runs(image_model(artifact))
         saturates = artifact.session.may_saturate
         artifact = open_artifact(path, threads, runtime=runtime, exact_int8=True) if saturates else artifact
@@ -204,9 +203,8 @@ def image_model(artifact: Artifact) -> ImageModel:
     def compute(batch: Array) -> Array:
         return artifact.run({feed.name: batch})[output.name]
 
-    classes = tuple(ClassSpec(each["name"], each["colour"]) for each in artifact.manifest.get("classes") or ())
     inputs = tuple(each.canonical() for each in artifact.inputs)
-    return ImageModel(artifact.path.name, inputs, output.canonical(), classes, artifact.tiling, compute)
+    return ImageModel(artifact.path.name, inputs, output.canonical(), artifact.manifest.classes, artifact.tiling, compute)
 
 
 def run_image(task: Task, model: ImageModel, image: Path, file: Path, fit: Fit, progress: Progress) -> RunResult:

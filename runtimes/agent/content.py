@@ -129,10 +129,10 @@ def artifact_info(path: Path) -> ArtifactInfo:
         file=path.name,
         sha256=sha256_of(path),
         bytes=size_of(path),
-        model=manifest.get("name") or path.stem,
-        target=manifest["target"],
-        precision=manifest["precision"],
-        input_shape=list(manifest["inputs"][0]["shape"]),
+        model=manifest.name or path.stem,
+        target=manifest.target,
+        precision=manifest.precision,
+        input_shape=list(manifest.inputs[0].shape),
         quality=quality_of(read_sidecar(path) or {}),
     )
 

@@ -260,7 +260,7 @@ def test_a_converter_s_fault_is_found(
     path, clean = tmp_path / job.file_name, artifacts("ed", target, "int8").path
     exporter = exporter_of(target)
     exporter.convert(broken, path)
-    exporter.embed(path, json.dumps(open_artifact(clean).manifest))
+    exporter.embed(path, json.dumps(open_artifact(clean).manifest.content))
     found = first_bad_layer(job, path)
     assert found.startswith(f"The first bad layer is {', '.join(layer)}: "), found
 

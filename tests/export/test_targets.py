@@ -22,6 +22,7 @@ from onenet.models.output import Output
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, sidecar_of
 from onenet.runtimes.backends import litert
+from onenet.runtimes.manifest import Manifest
 from onenet.targets import pairs, suffixes
 from onenet.tasks.segmentation import labels_of
 from tests.export.conftest import NETS, Artifacts, images_of, model_of, network_of, quantized_of
@@ -62,7 +63,7 @@ def test_an_artifact_holds_when_it_is_read_again(name: str, target: str, precisi
 @pytest.mark.parametrize("name", NETS)
 def test_the_manifest_describes_the_file(name: str, target: str, precision: str, artifacts: Artifacts) -> None:
     path = artifacts(name, target, precision).path
-    embedded, beside = manifest_of(path), json.loads(sidecar_of(path).read_text())
+    embedded, beside = manifest_of(path).content, json.loads(sidecar_of(path).read_text())
     assert beside.pop("artifact") == {"file": path.name, "bytes": size_of(path), "sha256": sha256_of(path)}
     assert {check["name"] for check in beside.pop("checks")} >= {"inputs", "outputs"}
     assert beside.pop("quality") is not None
@@ -94,7 +95,7 @@ def test_values_are_those_of_the_network_that_was_given(name: str, target: str, 
         expected = network(torch.from_numpy(images)).numpy()
     found = run(artifacts(name, target, precision).path, images)
     assert expected.std() > 1  # a constant would prove nothing
-    tolerance = parity.tolerance_of({"target": target, "precision": precision})
+    tolerance = parity.tolerance_of(Manifest(target, precision))
     if tolerance.agreement is not None:
         assert label_agreement(expected.argmax(1), found.argmax(1)) >= tolerance.agreement
         assert sqnr_db(expected, found) >= INT8_SQNR_DB

@@ -110,7 +110,7 @@ def test_the_manifest_says_which_tiles_are_exact(folder: Path) -> None:
     assert exported(folder, "e", "onnx", "fp32", True).manifest["tiling"] == {"patch": 8, "halo": [16, 16]}
     path = exported(folder, "e", "onnx", "fp32", False).path
     assert path.name == "OneNet_fp32_tile56.onnx"
-    assert manifest_of(path)["tiling"] == {"patch": 8, "halo": [16, 16], "image_size": [96, 80]}
+    assert manifest_of(path).content["tiling"] == {"patch": 8, "halo": [16, 16], "image_size": [96, 80]}
     assert onenet.verify(path).passed
 
 

@@ -22,7 +22,6 @@ from onenet.runtimes.artifact import manifest_of
 from onenet.runtimes.devices import Job
 from onenet.runtimes.devices.answers import read_as
 from onenet.runtimes.devices.browser import host, packages
-from onenet.runtimes.tensors import read_spec
 from onenet.spec import TensorSpec
 
 PAGE = Path(__file__).with_name("page")
@@ -92,7 +91,7 @@ class BrowserSession:
         self.job, self.program, self.runtime = job, program, RUNTIMES[job.artifact.suffix]
         self.file = one_line(job.artifact.name)
         manifest = manifest_of(job.artifact)
-        self.inputs, self.outputs = (tuple(map(read_spec, manifest[kind])) for kind in ("inputs", "outputs"))
+        self.inputs, self.outputs = manifest.inputs, manifest.outputs
         for spec in (*self.inputs, *self.outputs):
             check_dtype(spec, self.runtime, self.file)
         self.feeds = golden_inputs(job.artifact)

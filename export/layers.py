@@ -311,6 +311,7 @@ def make_profile(artifact: Artifact, found: LayerComparison) -> Profile:
 
 
 def make_layer(place: LayerPlace, found: LayerComparison) -> Layer:
+    """The row of one place: decibels of the artifact and of the reference there, and what is wrong, if anything."""
     alone, shape = found.alone[place], tuple(place.node.meta["val"].shape)
     own, reference = found.decibels.get(place, (None, None))
     wrong = found.reference.wrong(place, alone)
@@ -327,6 +328,7 @@ def open_exact(path: Path, runtime: str | None = None) -> Artifact:
 
 
 def artifact_values(artifact: Artifact, feeds: Mapping[str, Array]) -> dict[str, LayerValue]:
+    """Tensor name -> value inside the artifact on float feeds. Raises NotShownError where the runtime shows none."""
     return artifact.session.layers(artifact.stored(feeds))
 
 

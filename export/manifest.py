@@ -95,6 +95,7 @@ def golden_pair(job: Job, sample: Mapping[str, Array]) -> dict[str, object]:
 
 
 def tool_version(package: str) -> str:
+    """The version of an installed package, or "not installed"."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -102,6 +103,7 @@ def tool_version(package: str) -> str:
 
 
 def to_json(manifest: dict[str, object]) -> str:
+    """The manifest on one line with sorted keys, so that the same content gives the same bytes."""
     return json.dumps(manifest, sort_keys=True, separators=(",", ":"))
 
 

@@ -31,6 +31,7 @@ class HalfInside(nn.Module):
         self.module = module.half()
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
+        """Run the module in float16: float inputs are cast to it, float outputs back to float32."""
         results = as_list(self.module(*[x.half() if x.is_floating_point() else x for x in inputs]))
         return [r.float() if r.is_floating_point() else r for r in results]
 

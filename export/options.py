@@ -41,6 +41,7 @@ class Option:
 
     @property
     def text(self) -> str:
+        """The help line; where it is a function, it is called only now."""
         return self.help if isinstance(self.help, str) else self.help()
 
 
@@ -58,16 +59,19 @@ def option(
 
 
 def target_help() -> str:
+    """Help of --target, from the cards of the targets."""
     *names, last = TARGETS.cards()
     return f"{', '.join(names)} or {last}; repeat for several. Default: {names[0]}."
 
 
 def precision_help() -> str:
+    """Help of --precision, from the precisions of the targets."""
     *names, last = PRECISIONS
     return f"{', '.join(names)} or {last} (int8 weights); repeat for several. Default: fp32."
 
 
 def io_help() -> str:
+    """Help of --io; it names the targets that take integer inputs and outputs."""
     able = ", ".join(card.title for card in TARGETS.cards().values() if card.int8_io)
     return f"float, or int8 for integer inputs and outputs ({able})."
 
@@ -243,20 +247,24 @@ def kinds() -> dict[str, Kind]:
 
 
 def read_whole(value: object) -> int | None:
+    """The value where it is an int, else None; a bool is refused."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def read_number(value: object) -> float | None:
+    """The value as a float where it is an int or a float, else None; a bool is refused."""
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def read_texts(value: object) -> tuple[str, ...] | None:
+    """One text or a list of texts as a tuple; None for any other value."""
     values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, (list, tuple)) else ()
     texts = tuple(text for text in values if isinstance(text, str))
     return texts if texts == values and (values or value in ([], ())) else None
 
 
 def read_size(value: object) -> tuple[int, int] | None:
+    """Two whole numbers as a tuple; None for any other value."""
     values = tuple(value) if isinstance(value, (list, tuple)) else ()
     sizes = [size for size in map(read_whole, values) if size is not None]
     return (sizes[0], sizes[1]) if len(values) == len(sizes) == 2 else None

@@ -111,6 +111,7 @@ def publish_both(path: Path, manifest: dict[str, object], out: Path) -> None:
 
 
 def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str, winograd: bool = True) -> Job:
+    """What one export converts; lowers the network if needed. Raises RequestError for int8 without scales."""
     if precision == "int8" and not isinstance(model, QuantizedModel):
         raise RequestError("int8 needs scales: pass what onenet.calibrate(model, images) returns")
     network = model.model if isinstance(model, QuantizedModel) else model

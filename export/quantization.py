@@ -110,6 +110,7 @@ class Quantization:
     def calibrate(
         self, model: Model, source: SampleStream, evaluation: LabelledImages | Samples | None, progress: Progress
     ) -> tuple[QuantizedModel, SearchResult | None]:
+        """Observe the samples and give the int8 model; with a budget, also the result of its search."""
         from onenet.calibration.decide import decide
         from onenet.calibration.observe import observe
         from onenet.calibration.scheme import layers_of
@@ -147,6 +148,7 @@ def choices(options: ExportOptions) -> list[str]:
 
 
 def check_choices(options: ExportOptions) -> None:
+    """Raises RequestError for two budgets at once, an unknown estimator or an unknown --x86-safe."""
     if options.max_drop is not None and options.min_sqnr is not None:
         raise RequestError("--max-drop and --min-sqnr exclude each other; give one budget")
     if options.estimator is not None and options.estimator not in ESTIMATORS:
@@ -167,6 +169,7 @@ def refuse_choices(options: ExportOptions) -> None:
 
 
 def read_recipe(options: ExportOptions) -> Recipe:
+    """The recipe that the options ask for, x86-safe where needed. Raises RequestError if it has no int8 rule."""
     recipe = Recipe.load(options.recipe) if options.recipe else INT8
     if not recipe.calibrated:
         raise RequestError(f"the recipe {recipe.name} has no int8 rule; int8 weights alone are --precision w8")

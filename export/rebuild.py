@@ -70,6 +70,7 @@ def rebuild(
 
 
 def build_again(manifest: Manifest, path: Path, model: str | None, weights: Path | None, config: Path | None) -> Model:
+    """The float model of a manifest. Raises RequestError where its weights are not at hand or are other ones."""
     source = manifest.source
     name = model or (DEFAULT if config else named_model(source, path))  # a configuration takes the place of any name
     role = manifest.outputs[0].role
@@ -104,6 +105,7 @@ def named_model(source: Mapping[str, object], path: Path) -> str:
 
 
 def made_of(source: Mapping[str, object], path: Path) -> str:
+    """The part of an error text that says which model and weights an artifact was made of."""
     return f"{path.name} was made of {source.get('model')!a:.100} with weights {source.get('weights')!a:.100}"
 
 
@@ -124,6 +126,7 @@ def shape_options(source: Mapping[str, object], path: Path) -> Shape:
 
 
 def is_size(value: object) -> bool:
+    """Whether a manifest's value is an int from 1 to LARGEST."""
     return isinstance(value, int) and is_whole(value, 1) and value <= LARGEST
 
 
@@ -134,11 +137,13 @@ def image_size(manifest: Manifest) -> tuple[int, int] | None:
 
 
 def input_size(manifest: Manifest) -> tuple[int, int] | None:
+    """Height and width in pixels of the first input; None where it has no NCHW layout."""
     image = manifest.inputs[0].canonical()
     return (image.shape[2], image.shape[3]) if image.layout == "NCHW" else None
 
 
 def tiled(manifest: Manifest, model: Model) -> Model:
+    """The model cut into tiles as the manifest says; the same model where it names none."""
     tiling, size = manifest.tiling, input_size(manifest)
     if tiling is None or tiling.image_size is None or size is None:
         return model
@@ -146,6 +151,7 @@ def tiled(manifest: Manifest, model: Model) -> Model:
 
 
 def quantize_again(manifest: Manifest, path: Path, model: Model, record: Path | None) -> QuantizedModel | None:
+    """The w8 or int8 model of a manifest, None for a float one. Raises RequestError for another artifact's calibration."""
     if manifest.precision == "w8":
         return quantize_weights(model)
     if manifest.precision != "int8":
@@ -158,6 +164,7 @@ def quantize_again(manifest: Manifest, path: Path, model: Model, record: Path | 
 
 
 def record_beside(path: Path) -> CalibrationRecord:
+    """The calibration in an artifact's sidecar. Raises RequestError where it is missing or damaged."""
     content = (read_sidecar(path) or {}).get("calibration_record")
     if content is None:
         raise RequestError(

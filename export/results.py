@@ -31,6 +31,7 @@ class ExportedArtifact:
     """The picture beside it, where one was drawn."""
 
     def as_dict(self) -> dict[str, object]:
+        """The artifact as JSON values: size in bytes, time in seconds, verification and quality or None."""
         return {
             "path": str(self.path),
             "target": self.manifest["target"],

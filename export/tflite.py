@@ -33,6 +33,7 @@ METADATA = "onenet"
 
 
 def converted(job: Job) -> bytes:
+    """The TFLite file of a job, NHWC at its ends, as litert_torch writes it."""
     import litert_torch  # seconds: only where something is converted
     from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
     from litert_torch.quantize.quant_config import QuantConfig
@@ -91,6 +92,7 @@ class Labelled(nn.Module):
             node.meta["nn_module_stack"] = {"": ("", node.name)}
 
     def forward(self, *inputs: Tensor) -> object:
+        """Run the module node by node with each node's metadata kept, so that the converter sees the names of layers."""
         with preserve_node_meta():
             return Interpreter(self.module).run(*inputs)
 
@@ -144,6 +146,7 @@ HELPERS = {
 
 
 def code_of(model: schema.ModelT, operator: schema.OperatorT) -> int:
+    """The BuiltinOperator number of an operator in the TFLite schema."""
     return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
 
 
@@ -171,6 +174,7 @@ def half_weights(content: bytes) -> bytes:
 
 
 def with_float_ends(content: bytes) -> bytes:
+    """The file with QUANTIZE behind its int8 inputs and DEQUANTIZE before its int8 outputs: float32 at both ends."""
     model = unpack(content)
     graph = model.subgraphs[0]
     graph.inputs, graph.outputs = graph.inputs.copy(), graph.outputs.copy()  # views of the file are read-only
@@ -195,6 +199,7 @@ def with_float_ends(content: bytes) -> bytes:
 
 
 def float_copy(tensor: schema.TensorT) -> schema.TensorT:
+    """A float32 tensor of the same shape without values, named with ``_float`` at the end."""
     copy = schema.TensorT()
     copy.shape, copy.name, copy.type = tensor.shape, tensor.name + b"_float", schema.TensorType.FLOAT32
     copy.buffer, copy.hasRank = 0, tensor.hasRank  # buffer 0 is the empty one
@@ -202,6 +207,7 @@ def float_copy(tensor: schema.TensorT) -> schema.TensorT:
 
 
 def make_operator(model: schema.ModelT, builtin: int, source: int, result: int) -> schema.OperatorT:
+    """An operator from one tensor to another, both by index; adds its operator code to the model if it has none."""
     codes = [code.builtinCode for code in model.operatorCodes]
     if builtin not in codes:
         code = schema.OperatorCodeT()
@@ -233,6 +239,7 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers 
         self.vectors: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: Array) -> int:  # the name that the generated code calls
+        """The offset of a vector; one with the same bytes and dtype is written once."""
         key = (str(x.dtype), x.tobytes())
         if key not in self.vectors:
             self.vectors[key] = super().CreateNumpyVector(x)
@@ -240,6 +247,7 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers 
 
 
 def pack(model: schema.ModelT) -> bytes:
+    """The bytes of an unpacked TFLite model, with the file identifier TFL3."""
     builder = SharingBuilder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

@@ -36,6 +36,7 @@ class Artifact:
         return {spec.name: quantize(to_stored(feeds[spec.name], spec), spec) for spec in self.inputs}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Float feeds (N, C, H, W) by input name -> outputs, dequantized to float and in NCHW as well."""
         results = self.session.run(self.stored(feeds))
         return {spec.name: to_canonical(dequantize(results[spec.name], spec), spec) for spec in self.outputs}
 

@@ -167,6 +167,7 @@ def as_pixels(value: Array, channels: bool) -> Array:
 
 
 def encode(array: Array) -> str:
+    """The values of an array, little-endian in C order, as base64."""
     little = array.astype(array.dtype.newbyteorder("<"))
     return base64.b64encode(little.tobytes()).decode()
 

@@ -59,6 +59,7 @@ def verify(path: Path, threads: int | None = None, runtime: str | None = None) -
 
 
 def advice(path: Path) -> str:
+    """What to do about a file that cannot be checked, for an error text."""
     return f"it is damaged, or too large to be checked without {sidecar_of(path).name} beside it: export it again"
 
 
@@ -80,6 +81,7 @@ def main(path: str, threads: str, limit: str, runtime: str) -> None:
 
 
 def examine(path: Path, threads: int, limit: int, runtime: str | None) -> dict[str, Any]:
+    """The verification as JSON values, or ``error`` and ``text``; it raises nothing. ``limit`` is in bytes of memory."""
     try:
         found = verify_here(path, threads, runtime).as_dict()
         del found["passed"]
@@ -94,6 +96,7 @@ def examine(path: Path, threads: int, limit: int, runtime: str | None) -> dict[s
 
 
 def limit_memory(limit: int) -> None:
+    """Limit this process's address space to ``limit`` bytes, and write no core file; no effect on Windows."""
     try:
         import resource
     except ImportError:  # Windows

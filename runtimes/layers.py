@@ -95,6 +95,7 @@ class Layer:
 
     @property
     def name(self) -> str:
+        """The name of its first operator."""
         return self.operators[0]
 
     @property
@@ -119,13 +120,16 @@ class Profile:
 
     @property
     def first_bad_layer(self) -> Layer | None:
+        """The first layer, in the order of computation, that has something wrong; None where all are right."""
         return next((layer for layer in self.layers if layer.wrong), None)
 
     @property
     def passed(self) -> bool:
+        """Whether no layer has something wrong."""
         return self.first_bad_layer is None
 
     def as_dict(self) -> dict[str, Any]:
+        """The profile as JSON values, with the name of the first bad layer."""
         bad = self.first_bad_layer
         layers = [{"name": layer.name, **asdict(layer)} for layer in self.layers]
         content = {**asdict(self), "layers": layers, "first_bad_layer": bad and bad.name, "passed": self.passed}
@@ -167,6 +171,7 @@ def side_by_side(profiles: Sequence[Profile]) -> list[Row]:
 
 
 def same_in_all(layer: Layer) -> tuple[Any, ...]:
+    """What one layer has in common between targets: its operators and its lengths in any order."""
     return layer.operators, tuple(sorted(layer.shape))
 
 
@@ -191,6 +196,7 @@ def judge(found: Difference, tolerance: LayerTolerance, values: int) -> str | No
 
 
 def broken(found: Difference, tolerance: LayerTolerance, values: int) -> Iterator[str]:
+    """What exceeds the tolerance, one text for each limit; ``values`` is how many values the layer has."""
     # One value may be rounded to the other neighbour, however few there are: a vector of four is then off by 0.25 on average.
     mean_steps = tolerance.mean_steps and max(tolerance.mean_steps, 1.01 / values)
     if exceeds(found.off_grid, tolerance.off_grid):
@@ -206,6 +212,7 @@ def broken(found: Difference, tolerance: LayerTolerance, values: int) -> Iterato
 
 
 def exceeds(value: float | None, limit: float | None) -> bool:
+    """Whether a value is above its limit; NaN is, and None on either side is not."""
     return value is not None and limit is not None and not value <= limit  # NaN does
 
 
@@ -225,6 +232,7 @@ def aligned(found: Array, reference: Array) -> Array | None:
 
 
 def long_axes(value: Array) -> list[int]:
+    """The lengths above 1, in the order of the axes."""
     return [length for length in value.shape if length > 1]
 
 

@@ -83,9 +83,11 @@ class Verification:
 
     @property
     def passed(self) -> bool:
+        """Whether no check failed; one that could not be done has ``passed`` None and counts as fine."""
         return all(check.passed is not False for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
+        """The checks as JSON values, with ``passed``."""
         return {**asdict(self), "passed": self.passed}
 
 

@@ -190,6 +190,7 @@ def open_for_run(path: Path, threads: int | None, runtime: str | None, progress:
 
 
 def refuse_failed(path: Path, threads: int | None, runtime: str | None) -> None:
+    """Verify an artifact before it is run. Raises CheckError with the first check that failed."""
     result = verify(path, threads, runtime)
     failed = next((check for check in result.checks if check.passed is False), None)
     if failed is not None:

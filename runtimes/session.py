@@ -37,6 +37,7 @@ class RuntimeInfo:
         return self.name.endswith(EVALUATOR)
 
     def as_dict(self) -> dict[str, str]:
+        """Name, version and kernels, as a report holds them."""
         return asdict(self)
 
 
@@ -67,6 +68,7 @@ class LayerValue:
     zero_point: int = 0
 
     def floats(self) -> NDArray[np.float32]:
+        """The stored values in float32, dequantized where there is a scale."""
         values = self.stored.astype(np.float32)
         return values if self.scale is None else (values - np.float32(self.zero_point)) * np.float32(self.scale)
 
@@ -152,6 +154,7 @@ class Session:
         self.refuse("what is between its layers")
 
     def refuse(self, what: str) -> NoReturn:
+        """Raises NotShownError, which says that the runtime cannot show this of the file."""
         raise NotShownError(f"{self.runtime.name} cannot show of {self.path.name} {what}")
 
 

@@ -91,8 +91,10 @@ def read_spec(data: Any) -> TensorSpec:
 
 
 def to_stored(value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """A value (N, C, H, W) in the layout of the artifact: (N, H, W, C) where its spec says NHWC."""
     return np.ascontiguousarray(value.transpose(0, 2, 3, 1)) if spec.layout == "NHWC" else value
 
 
 def to_canonical(value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """A value in the layout of the artifact as (N, C, H, W); the inverse of to_stored."""
     return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if spec.layout == "NHWC" else value

@@ -48,6 +48,7 @@ def sample(run: Run, plan: Plan) -> list[float]:
 
 
 def milliseconds(run: Run) -> float:
+    """Wall-clock time of one run, in ms."""
     start = time.perf_counter_ns()
     run()
     return (time.perf_counter_ns() - start) / 1e6

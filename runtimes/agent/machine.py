@@ -89,12 +89,14 @@ ARM_CORES = {
 
 
 def processor(entries: dict[str, str]) -> str:
+    """The CPU's name from /proc/cpuinfo, the table of ARM cores or macOS; "unknown" where none tells."""
     part = entries.get("CPU part")
     found = [entries.get("model name"), ARM_CORES.get(part or "", part), command("sysctl", "-n", "machdep.cpu.brand_string")]
     return next((each for each in found if each), platform.processor() or "unknown")
 
 
 def memory_bytes() -> int | None:
+    """Physical memory in bytes; None where the system does not tell."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -134,6 +136,7 @@ def state(start: float) -> State:
 
 
 def load() -> float | None:
+    """Load average of the last minute; None on systems without one."""
     try:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
@@ -229,6 +232,7 @@ def read(path: Path) -> str | None:
 
 
 def number(text: str | None) -> float | None:
+    """The text as a float; None for an empty text or other text."""
     try:
         return float(text) if text else None
     except ValueError:

@@ -51,6 +51,7 @@ class LiteRTSession(Session):
         return "built-in, without XNNPACK"
 
     def describe(self) -> None:
+        """Read the tensors at both ends: names of the signature, shapes with -1 for free axes, scales."""
         names = signature_names(self.interpreter)
         inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         self.input_index = {names.get(each["index"], each["name"]): each["index"] for each in inputs}
@@ -68,6 +69,7 @@ class LiteRTSession(Session):
             raise ToolError(f"{self.runtime.name} failed on {self.path.name}: {one_line(error)}") from error
 
     def compute(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run stored values by name; free axes take the shapes of the feeds."""
         # Not through the signature runner: it resizes and allocates on every call, which adds to every measured time.
         if any(-1 in spec.shape for spec in self.inputs):
             for name, index in self.input_index.items():
@@ -120,6 +122,7 @@ def signature_names(interpreter: Any) -> dict[int, str]:
 
 
 def spec_of(name: str, role: Any, detail: dict[str, Any]) -> TensorSpec:
+    """The TensorSpec of an interpreter's tensor; scale and zero point where it has one scale, not one per channel."""
     quantization = detail["quantization_parameters"]
     has_scale = len(quantization["scales"]) == 1
     return TensorSpec(
@@ -158,6 +161,7 @@ def layer_values(interpreter: Any) -> Iterator[tuple[str, LayerValue]]:
 
 
 def is_float(tensor: dict[str, Any]) -> bool:
+    """Whether a tensor's dtype is a floating-point one."""
     return bool(np.dtype(tensor["dtype"]).kind == "f")
 
 
@@ -187,6 +191,7 @@ def metadata(content: bytes, wanted: bytes) -> bytes | None:
 
 
 def unsigned(content: memoryview, at: int) -> int:
+    """The little-endian uint32 at byte ``at``."""
     return int(struct.unpack_from("<I", content, at)[0])
 
 
@@ -245,6 +250,7 @@ def operators(path: Path) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def operators_of(schema: Any, model: Any, graph: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Operator name and the dtypes of its activations, in the order of the graph; constants are left out."""
     builtins, types = names_of(schema.BuiltinOperator), names_of(schema.TensorType)
     for place in range(graph.OperatorsLength()):
         operator = graph.Operators(place)
@@ -260,14 +266,17 @@ def operators_of(schema: Any, model: Any, graph: Any) -> Iterator[tuple[str, tup
 
 
 def is_constant(buffer: Any) -> bool:
+    """Whether a buffer holds data, in the flatbuffer or behind it (files over 2 GB)."""
     return bool(buffer.DataLength() > 0 or buffer.Size() > 1)  # Size: data behind the flatbuffer, in files over 2 GB
 
 
 def names_of(enumeration: type) -> dict[int, str]:
+    """Number -> name of an enumeration class that the flatbuffer compiler wrote."""
     return {number: name for name, number in vars(enumeration).items() if isinstance(number, int)}
 
 
 def read(path: Path) -> bytes:
+    """The bytes of a TFLite file. Raises ToolError where it cannot be read or lacks the identifier TFL3."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -278,11 +287,13 @@ def read(path: Path) -> bytes:
 
 
 def open_in(package: str, path: Path, threads: int | None, exact_int8: bool) -> LiteRTSession:
+    """Open a file in the interpreter of ``package``; its int8 kernels are exact anyway."""
     del exact_int8  # its int8 kernels add in 32 bits on every CPU
     return LiteRTSession(path, threads, package)
 
 
 def card(package: str, title: str, order: int) -> Runtime:
+    """The Runtime card of one interpreter package for .tflite files."""
     return Runtime(
         name=package,
         title=title,

@@ -47,6 +47,7 @@ class NullSession(Session):
 
 
 def open_file(path: Path, threads: int | None, exact_int8: bool) -> NullSession:
+    """A session that computes nothing, whatever threads and exact_int8 are."""
     del threads, exact_int8  # nothing is computed
     return NullSession(path)
 
@@ -60,6 +61,7 @@ def read_manifest(path: Path) -> dict[str, object] | None:
 
 
 def read(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises ToolError where it cannot be read or holds another JSON value."""
     try:
         content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:

@@ -158,6 +158,7 @@ def watched(onnx: Any, graph: Any) -> dict[str, Watched]:
 
 
 def open_file(path: Path, threads: int | None, exact_int8: bool) -> OnnxSession:
+    """Open an .onnx file; with exact_int8, QDQ pairs are computed in float."""
     return OnnxSession(path, threads, exact_int8=exact_int8)
 
 
@@ -218,6 +219,7 @@ def varint(content: memoryview, at: int) -> tuple[int, int]:
 
 
 def import_onnxruntime() -> Any:
+    """The module onnxruntime, without telemetry and warnings. Raises ToolError where it is not installed."""
     # From 1.30 it reports its use unless told not to before the import: a device id is written and programs are run.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     ort = require("onnxruntime")
@@ -226,6 +228,7 @@ def import_onnxruntime() -> Any:
 
 
 def make_session(ort: Any, path: Path, options: Any) -> Any:
+    """An InferenceSession on the CPU. Raises ToolError where onnxruntime cannot load the file."""
     try:
         # Without enable_fallback=0 it prints a banner and tries a second time.
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
@@ -234,6 +237,7 @@ def make_session(ort: Any, path: Path, options: Any) -> Any:
 
 
 def manifest_in(session: Any, path: Path) -> dict[str, Any] | None:
+    """The manifest in the metadata; None where it has none. Raises ToolError for text that is not UTF-8."""
     try:
         text = session.get_modelmeta().custom_metadata_map.get(METADATA)
     except UnicodeDecodeError as error:
@@ -266,6 +270,7 @@ def holds(path: Path, operators: tuple[bytes, ...]) -> bool:
 
 
 def kernels(quantized: bool, exact_int8: bool) -> str:
+    """The kind of kernels that run, as reports print it; int8 ones by whether this CPU has VNNI."""
     if not quantized:
         return "float"
     if exact_int8:

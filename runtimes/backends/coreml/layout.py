@@ -26,6 +26,7 @@ def check_size(shape: Sequence[int]) -> None:
 
 
 def concat(values: list[Array], axis: int, interleave: Literal[False] = False) -> Array:
+    """MIL ``concat`` (tensor_operation): values joined along ``axis``; their other axes are equal."""
     del interleave
     check_size((sum(each.size for each in values),))
     return np.concatenate(values, axis)
@@ -45,33 +46,39 @@ def depth_to_space(x: Array, block_size: int) -> Array:
 
 
 def space_to_depth(x: Array, block_size: int) -> Array:
+    """MIL ``space_to_depth``: (N, C, H, W) -> (N, C b², H/b, W/b), block positions before channels."""
     n, c, h, w = x.shape
     blocks = x.reshape(n, c, h // block_size, block_size, w // block_size, block_size)
     return blocks.transpose(0, 3, 5, 1, 2, 4).reshape(n, -1, h // block_size, w // block_size)
 
 
 def pixel_shuffle(x: Array, upscale_factor: int) -> Array:
+    """MIL ``pixel_shuffle``: (N, C f², H, W) -> (N, C, H f, W f), channels before block positions."""
     n, c, h, w = x.shape
     blocks = x.reshape(n, c // upscale_factor**2, upscale_factor, upscale_factor, h, w)
     return blocks.transpose(0, 1, 4, 2, 5, 3).reshape(n, -1, h * upscale_factor, w * upscale_factor)
 
 
 def pixel_unshuffle(x: Array, downscale_factor: int) -> Array:
+    """MIL ``pixel_unshuffle`` (iOS 16): (N, C, H, W) -> (N, C f², H/f, W/f), the inverse of pixel_shuffle."""
     n, c, h, w = x.shape
     blocks = x.reshape(n, c, h // downscale_factor, downscale_factor, w // downscale_factor, downscale_factor)
     return blocks.transpose(0, 1, 3, 5, 2, 4).reshape(n, -1, h // downscale_factor, w // downscale_factor)
 
 
 def expand_dims(x: Array, axes: Ints) -> Array:
+    """MIL ``expand_dims``: axes of length 1 at these places of the result."""
     return np.expand_dims(x, axes)
 
 
 def fill(shape: Ints, value: Array | None = None) -> Array:
+    """MIL ``fill``: an array of this shape with one value, float32 zero by default. Raises as check_size does."""
     check_size(shape)
     return np.full(shape, np.float32(0) if value is None else value)
 
 
 def gather(x: Array, indices: Array, axis: int = 0, batch_dims: Literal[0] = 0, validate_indices: bool = False) -> Array:
+    """MIL ``gather``: slices of x at indices along ``axis``. Raises IndexError for an index out of range."""
     del batch_dims, validate_indices  # an index out of range is an error here, however it is declared
     check_size((x.size // max(x.shape[axis], 1), indices.size))
     return x.take(indices.astype(np.int64), axis)
@@ -97,6 +104,7 @@ def reshape(x: Array, shape: Ints) -> Array:
 
 
 def reverse(x: Array, axes: Ints | None = None) -> Array:
+    """MIL ``reverse``: x read backwards along these axes, all of them by default."""
     return np.flip(x, axes)
 
 
@@ -125,29 +133,35 @@ def slice_by_size(x: Array, begin: Ints, size: Ints) -> Array:
 
 
 def split(x: Array, axis: int, num_splits: int | None = None, split_sizes: Ints | None = None) -> list[Array]:
+    """MIL ``split``: parts along ``axis``, of the given sizes or ``num_splits`` equal ones. Raises ValueError if unequal."""
     if split_sizes is None:
         return np.split(x, num_splits or 1, axis)
     return np.split(x, np.cumsum(split_sizes)[:-1], axis)
 
 
 def squeeze(x: Array, axes: Ints | None = None) -> Array:
+    """MIL ``squeeze``: x without these axes, or without all of length 1. Raises ValueError for a longer axis."""
     return np.squeeze(x, axes)
 
 
 def stack(values: list[Array], axis: int) -> Array:
+    """MIL ``stack``: values of one shape joined along a new axis at place ``axis``."""
     check_size((sum(each.size for each in values),))
     return np.stack(values, axis)
 
 
 def tile(x: Array, reps: Ints) -> Array:
+    """MIL ``tile``: x repeated ``reps`` times along each axis. Raises ValueError where their numbers differ."""
     check_size([n * times for n, times in zip(x.shape, reps, strict=True)])
     return np.tile(x, reps)
 
 
 def transpose(x: Array, perm: Ints) -> Array:
+    """MIL ``transpose``: axis i of the result is axis perm[i] of x."""
     return x.transpose(perm)
 
 
 def select(cond: Array, a: Array, b: Array) -> Array:
+    """MIL ``select``: a where cond holds, else b; the three shapes are broadcast."""
     check_size(np.broadcast_shapes(cond.shape, a.shape, b.shape))
     return np.where(cond, a, b)

@@ -125,6 +125,7 @@ class CoreMLPackage(Session):
             raise ToolError(f"Core ML failed on {self.path.name}: {one_line(error)}") from error
 
     def predict(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run in Core ML, which needs macOS and coremltools; image inputs are given as pictures."""
         if self.predictor is None:
             self.predictor = require("coremltools", "export").models.MLModel(str(self.path))
         images = self.colours()
@@ -186,6 +187,7 @@ class CoreMLPackage(Session):
         return program
 
     def read_blob(self, name: str, offset: int) -> NDArray[np.uint8]:
+        """The bytes of a weight at ``offset`` of a weight file. Raises as check_blob does."""
         file, start, length = check_blob(self.path, name, offset)
         if file not in self.files:
             self.files[file] = np.memmap(file, np.uint8, "r")
@@ -256,6 +258,7 @@ def load_package(name: str, folder: Path) -> None:
 
 
 def spec_of(feature: Feature, role: Role) -> TensorSpec:
+    """The TensorSpec of a feature; an image has values 0 to 1. Raises CheckError for any other type than image or array."""
     kind = feature.type.WhichOneof("Type")
     if kind == "imageType":
         image = feature.type.imageType

@@ -119,6 +119,7 @@ class Program:
         self.steps.append(step)
 
     def arguments_of(self, operation: Operation, names: set[str]) -> dict[str, list[str | Array]]:
+        """Argument -> operands: a name or a constant. Raises CheckError where a name comes from no earlier operator."""
         found: dict[str, list[str | Array]] = {}
         for key, bindings in bindings_of(operation):
             found[key] = []
@@ -133,12 +134,14 @@ class Program:
         return found
 
     def declared(self, value: NamedType) -> Tensor:
+        """Name, shape and dtype that the program declares for a value. Raises CheckError where they are not readable."""
         try:
             return tensor_of(value.name, value.type)
         except ValueError as error:
             raise self.damage(f"{value.name} {error}") from error
 
     def read(self, name: str, value: Value) -> Array:
+        """The array of a constant, inline or from the weight file. Raises CheckError where it is damaged."""
         try:
             return constant(value, self.read_blob)
         except (ValueError, TypeError, OverflowError) as error:
@@ -179,6 +182,7 @@ class Program:
         return {name: values[name] if name in values else self.constants[name] for name in self.outputs}
 
     def compute(self, step: Step, values: Mapping[str, Array]) -> tuple[Array, ...]:
+        """The outputs of one operator. Raises CheckError where its arguments do not fit it or each other."""
         function, where = OPERATORS[step.type], f"{step.type} {step.outputs[0].name}"
         try:
             hints = parameters(function)
@@ -204,6 +208,7 @@ class Program:
         return value
 
     def damage(self, text: str) -> CheckError:
+        """The error for a damaged program, in printable text after the file's name."""
         return CheckError(f"{self.name}: {printable(text)}")
 
 
@@ -211,6 +216,7 @@ class Program:
 
 
 def enum_name(message: Message, field: str) -> str:
+    """The name of an enum field's value in a protobuf message, or "unknown" and its number."""
     kind = message.DESCRIPTOR.fields_by_name[field].enum_type
     number = getattr(message, field)
     return str(kind.values_by_number[number].name) if number in kind.values_by_number else f"unknown {number}"
@@ -231,6 +237,7 @@ def tensor_of(name: str, kind: ValueType) -> Tensor:
 
 
 def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+    """Whether a shape is the declared one, where -1 stands for any length."""
     return len(shape) == len(declared) and all(a in (-1, b) for a, b in zip(declared, shape, strict=True))
 
 
@@ -272,6 +279,7 @@ def constant(value: Value, read_blob: ReadBlob) -> Array:
 
 
 def from_bytes(data: NDArray[np.uint8], code: str, shape: tuple[int, ...]) -> Array:
+    """Little-endian bytes as an array, packed 4-bit codes as well. Raises ValueError where the number of bytes is wrong."""
     count = math.prod(shape)
     bits = PACKED.get(code, 8 * np.dtype(DTYPES[code]).itemsize)
     if len(data) != -(-count * bits // 8):
@@ -294,6 +302,7 @@ def parameters(function: Operator) -> dict[str, object]:
 
 
 def without_none(hint: object) -> object:
+    """The type T of a hint ``T | None``; any other hint as it is."""
     if typing.get_origin(hint) not in (types.UnionType, typing.Union):
         return hint
     return next(each for each in typing.get_args(hint) if each is not types.NoneType)
@@ -333,6 +342,7 @@ def unsupported(function: Function, block: Block) -> list[str]:
 
 
 def unsupported_arguments(operation: Operation, constants: Mapping[str, Value]) -> Iterator[str]:
+    """Texts "operator with key" for the arguments and values that the evaluator does not take."""
     hints = parameters(OPERATORS[operation.type])
     for key, bindings in bindings_of(operation):
         if key not in hints:
@@ -345,6 +355,7 @@ def unsupported_arguments(operation: Operation, constants: Mapping[str, Value]) 
 
 
 def unsupported_value(operator: str, key: str, value: Value, supported: tuple[object, ...]) -> Iterator[str]:
+    """Texts "operator with key=value" for the values of a constant that are not in ``supported``."""
     held = value.immediateValue.tensor
     for each in getattr(held, held.WhichOneof("value") or "strings").values:
         if each not in supported:

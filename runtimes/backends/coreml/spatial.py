@@ -109,6 +109,7 @@ def max_pool(
     pad: Ints | None = None,
     ceil_mode: bool = False,
 ) -> Array:
+    """MIL ``max_pool`` over the axes behind (N, C), one to three; padding never wins."""
     import torch.nn.functional as F
 
     functions = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -130,6 +131,7 @@ def avg_pool(
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> Array:
+    """MIL ``avg_pool`` over the axes behind (N, C), one to three; padding counts as zeros unless excluded."""
     import torch.nn.functional as F
 
     functions = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -148,6 +150,7 @@ def avg_pool(
 def pool_geometry(
     x: Array, kernel: Ints, strides: Ints | None, pad_type: PadType, pad: Ints | None, ceil_mode: bool
 ) -> tuple[Ints, list[Ints]]:
+    """Strides, and (before, after) padding of each axis. Raises ValueError for ceil_mode with unequal padding."""
     ones = (1,) * (x.ndim - 2)
     strides = strides or ones
     pads = paddings(x.shape[2:], kernel, strides, ones, pad_type, pad)
@@ -174,6 +177,7 @@ def sample_points(length: int, count: int, mode: Sampling) -> NDArray[np.float64
 def resize_bilinear(
     x: Array, target_size_height: int = 1, target_size_width: int = 1, sampling_mode: Sampling = "DEFAULT"
 ) -> Array:
+    """MIL ``resize_bilinear``: the last two axes of x at the target size, at the points of ``sampling_mode``."""
     check_size((*x.shape[:-2], target_size_height, target_size_width))
     for axis, count in ((-2, target_size_height), (-1, target_size_width)):
         points = sample_points(x.shape[axis], count, sampling_mode)
@@ -191,6 +195,7 @@ def upsample_bilinear(
     align_corners: bool = True,
     half_pixel_centers: bool | None = None,
 ) -> Array:
+    """MIL ``upsample_bilinear``. Raises ValueError for align_corners together with half_pixel_centers."""
     half = not align_corners if half_pixel_centers is None else half_pixel_centers
     if align_corners and half:
         raise ValueError("align_corners together with half_pixel_centers is not defined")
@@ -199,10 +204,12 @@ def upsample_bilinear(
 
 
 def upsample_nearest_neighbor(x: Array, scale_factor_height: float = 1, scale_factor_width: float = 1) -> Array:
+    """MIL ``upsample_nearest_neighbor``: H and W of x (N, C, H, W) times the factors, rounded down."""
     return resize_nearest_neighbor(x, *scaled(x, scale_factor_height, scale_factor_width))
 
 
 def resize_nearest_neighbor(x: Array, target_size_height: int, target_size_width: int) -> Array:
+    """MIL ``resize_nearest_neighbor``: output i reads input floor(i * size / target) of each of the last two axes."""
     check_size((*x.shape[:-2], target_size_height, target_size_width))
     for axis, count in ((-2, target_size_height), (-1, target_size_width)):
         x = x.take(np.arange(count) * x.shape[axis] // count, axis)
@@ -210,5 +217,6 @@ def resize_nearest_neighbor(x: Array, target_size_height: int, target_size_width
 
 
 def scaled(x: Array, height: float, width: float) -> tuple[int, int]:
+    """Height and width of x times the factors, rounded down."""
     # In float32, as coremltools multiplies: 10 * 2.1 is 21 there and 20.999999 in float64.
     return math.floor(np.float32(x.shape[-2]) * np.float32(height)), math.floor(np.float32(x.shape[-1]) * np.float32(width))

@@ -46,11 +46,13 @@ def script(questions: Mapping[str, str]) -> str:
 
 
 def sections(text: str) -> dict[str, str]:
+    """Section name -> its text, from an answer whose sections begin with lines of SECTION and a name."""
     parts = re.split(rf"^{SECTION}(\w+)\n", text, flags=re.MULTILINE)[1:]
     return {name: content.strip() for name, content in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def properties(answer: Sections) -> dict[str, str]:
+    """Android property -> value, from the lines ``[key]: [value]`` of getprop."""
     return dict(re.findall(r"^\[([^\]\n]+)\]: \[([^\n]*)\]$", answer.get("properties", ""), flags=re.MULTILINE))
 
 
@@ -83,6 +85,7 @@ def identity(answer: Sections, name: str, kind: str) -> DeviceInfo:
 
 
 def processor(found: Mapping[str, str], entries: Mapping[str, str]) -> str:
+    """The chip's name, with its core in brackets where known; "unknown" where no property tells it."""
     chip = found.get("ro.soc.model") or entries.get("Hardware") or found.get("ro.board.platform") or "unknown"
     core = ARM_CORES.get(entries.get("CPU part", ""))
     return f"{chip} ({core})" if core else chip
@@ -136,6 +139,7 @@ def temperatures(answer: Sections, battery: Mapping[str, str]) -> dict[str, floa
 
 
 def throttled(answer: Sections) -> str | None:
+    """The thermal status of Android as a word; None where the phone does not report it."""
     status = re.search(r"Thermal Status: (\d+)", answer.get("thermal", ""))
     if not status:
         return None
@@ -143,6 +147,7 @@ def throttled(answer: Sections) -> str | None:
 
 
 def power(battery: Mapping[str, str]) -> str | None:
+    """What powers the phone, as "USB" or "AC", else "battery"; None where it does not tell."""
     if not battery:
         return None
     plugged = [key.removesuffix(" powered") for key, value in battery.items() if key.endswith(" powered") and value == "true"]

@@ -70,6 +70,7 @@ class Bridge:
         self.connected_here = False
 
     def adb(self, *arguments: str, seconds: float = COMMAND_SECONDS, hold: bool = False) -> Done:
+        """Run adb with these arguments. Raises ToolError where it cannot start or takes longer than ``seconds``."""
         return converse([program(), *arguments], what=self.name, seconds=seconds, hold=hold, largest=ANSWER)
 
     # --- finding it -------------------------------------------------------------------------------------------------------
@@ -105,6 +106,7 @@ class Bridge:
         return {serial: state.strip() for serial, tab, state in parts if tab}
 
     def connect_network(self, listed: bool) -> None:
+        """Connect to a phone at HOST:PORT. Raises ToolError where adb does not reach it."""
         if listed:  # adb takes a dead connection for a live one until it is told
             self.adb("disconnect", self.wanted)
         done = self.adb("connect", self.wanted, seconds=CONNECT_SECONDS)
@@ -113,6 +115,7 @@ class Bridge:
         self.connected_here = not listed
 
     def choose(self, found: Iterable[str]) -> str:
+        """The serial to use. Raises ToolError where the phone is missing, RequestError where several could be meant."""
         serials = list(found)
         known = ", ".join(ascii(serial)[1:-1] for serial in serials) or "none"
         if self.wanted in serials:
@@ -148,6 +151,7 @@ class Bridge:
         return Answer(int(end.group(1)), text[: end.start()], done.err)
 
     def gone(self, doing: str, said: str) -> ToolError:
+        """The error for a phone that was lost at work, with the advice that fits what adb said."""
         advice = next((text for key, text in STATES.items() if key in said), "connect it and start again")
         return ToolError(f"{self.name} went away while {doing} ({said}): {advice}")
 
@@ -178,6 +182,7 @@ class Bridge:
             raise
 
     def push_all(self, files: Mapping[str, Path], wanted: Mapping[str, str]) -> None:
+        """Push files as ``.part``, check their SHA-256, then rename them all. Raises ToolError where one fails."""
         for name, path in files.items():
             seconds = COMMAND_SECONDS + path.stat().st_size / SLOWEST
             done = self.adb("-s", self.serial, "push", str(path.absolute()), f"{FOLDER}/{name}.part", seconds=seconds)
@@ -201,6 +206,7 @@ class Bridge:
         return {name: found.get(name, "") for name in names}
 
     def has(self, program: str) -> bool:
+        """Whether the phone's shell finds a program."""
         return self.shell(f"command -v {program} >/dev/null").code == 0
 
     def refused(self, said: str, otherwise: str = "") -> ToolError:

@@ -170,6 +170,7 @@ class Phone(Device):
 
 
 def native_runner() -> Finding:
+    """The doctor's line on the native runner: versions of its runtimes, or how to build it."""
     try:
         bundle = native.find()
     except RequestError as error:

@@ -73,6 +73,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
+        """The page's URL on the loopback interface, with the secret prefix that requests must carry."""
         return f"http://127.0.0.1:{self.server_port}{self.prefix}"
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -92,6 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.path.removeprefix(self.server.prefix) if self.path.startswith(self.server.prefix) else None
 
     def do_GET(self) -> None:
+        """Answer with a file of the server; 404 for any other name. ``alive`` is held open while the page lives."""
         if self.name == "alive":
             return self.watch()
         content = None if self.name is None else self.server.files.get(self.name)
@@ -109,6 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def do_POST(self) -> None:
+        """Take an answer of the page; 404 for an unknown name, 413 for one of unknown length or above the limit."""
         name = self.name or ""
         if name not in self.server.largest:
             return self.send_error(404)
@@ -144,6 +147,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(files: Mapping[str, bytes | Path], largest: Mapping[str, int]) -> Iterator[Server]:
+    """A server in a thread of its own for the length of the ``with`` block; ``largest`` holds bytes by name of answer."""
     with Server(files, largest) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()

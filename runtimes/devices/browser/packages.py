@@ -26,6 +26,8 @@ INSTALL_NPM = "sudo apt install npm; it is part of Node.js"
 
 @dataclass(frozen=True)
 class Package:
+    """A pinned npm package, and the files of it that a page loads."""
+
     name: str
     version: str
     sha512: str
@@ -40,6 +42,7 @@ class Package:
 
     @property
     def folder(self) -> Path:
+        """Where its files lie in the cache, a folder of its own for every version."""
         return cache() / self.archive.removesuffix(".tgz")
 
 
@@ -75,14 +78,17 @@ PACKAGES = (
 
 
 def npm() -> str | None:
+    """Path of the npm program; None where it is not installed."""
     return shutil.which("npm")
 
 
 def cache() -> Path:
+    """The folder of the packages, below XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onenet" / "browser"
 
 
 def missing() -> list[Package]:
+    """The packages of which a file is not in the cache."""
     return [each for each in PACKAGES if not all((each.folder / file).is_file() for file in each.files.values())]
 
 
@@ -139,4 +145,5 @@ def unpack(package: Package, archive: Path, folder: Path) -> None:
 
 
 def remove() -> None:
+    """Delete the packages' cache; does nothing where it does not exist."""
     shutil.rmtree(cache(), ignore_errors=True)

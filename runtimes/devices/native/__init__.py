@@ -24,6 +24,8 @@ VARIABLE = "ONENET_NATIVE"
 
 @dataclass(frozen=True)
 class Bundle:
+    """The built runner for phones with its libraries, as its description lists them."""
+
     folder: Path
     files: dict[str, str]
     """Name -> SHA-256."""
@@ -44,6 +46,7 @@ def default_folder() -> Path:
 
 
 def cache() -> Path:
+    """The folder of onenet's own files, below XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onenet"
 
 

@@ -85,6 +85,7 @@ def recipe() -> str:
 
 
 def made_of(folder: Path) -> str | None:
+    """The recipe that a complete bundle was built from; None where a file is missing or the description is damaged."""
     try:
         content = json.loads((folder / DESCRIPTION).read_bytes())
         complete = all((folder / name).is_file() for name in content["files"])
@@ -106,6 +107,7 @@ def compiler() -> tuple[str, ...]:
 
 
 def compile_runner(out: Path, scratch: Path) -> None:
+    """Compile runner.cpp to the program ``out``. Raises ToolError with the compiler's first words."""
     command = [*compiler(), *FLAGS, f"-I{include(scratch)}", str(SOURCE / "runner.cpp"), "-o", str(out), "-ldl", "-pthread"]
     run(command, "the compiler")
 
@@ -175,6 +177,7 @@ def fetch_library(package: str, member: str, out: Path, scratch: Path) -> None:
 
 
 def run(command: list[str], what: str) -> str:
+    """The stdout of a program. Raises ToolError where it cannot start, takes too long or ends with a code other than 0."""
     try:
         done = subprocess.run(
             command,
@@ -192,6 +195,7 @@ def run(command: list[str], what: str) -> str:
 
 
 def main() -> None:
+    """Build the bundle from the command line; an error of ours ends with one line on stderr."""
     parser = argparse.ArgumentParser(description="Build the runner for phones, and what it needs there.")
     parser.add_argument("folder", type=Path, nargs="?", default=default_folder(), help="default: %(default)s")
     try:

@@ -59,6 +59,7 @@ def download(
 
 
 def configure(state: Path, architecture: str, suite: str) -> Path:
+    """Write a state of apt below ``state`` that touches nothing of the system's; the path of its apt.conf."""
     for each in ("etc/apt.conf.d", "etc/preferences.d", "lists/partial", "archives/partial"):
         (state / each).mkdir(parents=True)
     (state / "status").touch()
@@ -79,6 +80,7 @@ def mirror() -> str:
 
 
 def apt(arguments: list[str], environment: dict[str, str] | None = None, folder: Path | None = None) -> str:
+    """The stdout of apt-get. Raises ToolError where it fails or takes longer than SECONDS."""
     try:
         done = subprocess.run(
             ["apt-get", "-qq", *arguments],

@@ -89,10 +89,12 @@ class RemoteMachine(Record):
 
     @property
     def version(self) -> str:
+        """The Python there, as "3.9.2"."""
         return ".".join(map(str, self.python))
 
     @property
     def glibc(self) -> tuple[int, ...]:
+        """Major and minor version of glibc; empty where another C library is there."""
         return tuple(map(int, self.libc[1].split(".")[:2])) if self.libc[0] == "glibc" else ()
 
 
@@ -114,6 +116,7 @@ class Ssh(Device):
 
     @property
     def remedy(self) -> str:
+        """The command that puts what is missing on the machine."""
         return f"onenet doctor --device {self.name} --setup"
 
     def measure(self, job: Job) -> dict[str, object]:
@@ -185,6 +188,7 @@ class Ssh(Device):
         self.ask_program({"do": "clean"})
 
     def look(self, names: Iterable[str]) -> RemoteMachine:
+        """What the machine has of these files and of the runtimes' modules. Raises ToolError for an answer of another form."""
         packages = dict.fromkeys(name for card in carried() for name in card.packages)
         answer = self.ask_program(
             {"do": "look", "files": list(names), "modules": [module_of(name) for name in ("numpy", *packages)]}
@@ -195,6 +199,7 @@ class Ssh(Device):
             raise ToolError(f"{self.name} described itself in no way of ours: {error}") from error
 
     def push(self, folder: str, files: Mapping[str, Path], say: Callable[[str], None]) -> None:
+        """Send files into a folder there; each is checked by size and SHA-256 on arrival. ``say`` gets the size in MB."""
         if not files:
             return
         contents = {name: path.read_bytes() for name, path in files.items()}
@@ -222,6 +227,7 @@ class Ssh(Device):
             raise ToolError(f"{self.name}: {error}") from None
 
     def ask_agent(self, name: str, request: Mapping[str, object], seconds: float) -> dict[str, object]:
+        """The answer of the agent file ``name`` to one request, within ``seconds``."""
         return self.ask(AGENT.format(f"{FILES}/{name}"), json.dumps(request).encode() + b"\n", "the agent", seconds)
 
     def ask(self, command: str, line: bytes, who: str, seconds: float) -> dict[str, object]:
@@ -248,6 +254,7 @@ class Ssh(Device):
 
     @property
     def target(self) -> tuple[str, ...]:
+        """The arguments of ssh that name the shared connection, the options and the host."""
         return ("-o", f"ControlPath={self.folder.name}/c", *self.options, "--", self.host)
 
     def connect(self) -> None:
@@ -320,6 +327,7 @@ def reason(said: str) -> str:
 
 
 def remote_name(path: Path) -> str:
+    """A file's name on the machine: its SHA-256 and suffix, so that a file there is never sent again."""
     return sha256_of(path) + path.suffix
 
 

@@ -30,6 +30,7 @@ STALE_SECONDS = 3600
 
 
 def main() -> None:
+    """Read one request, a line of JSON on stdin, do it, and print the answer as JSON; an error goes into the answer."""
     request = json.loads(sys.stdin.buffer.readline().decode())
     try:
         answer = TASKS[request["do"]](request)
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 def failed(text: str) -> "dict[str, Any]":
+    """The answer that the other end raises as a ToolError with this text."""
     return {"error": "ToolError", "text": text}
 
 
@@ -67,6 +69,7 @@ def remove_stale() -> None:
 
 
 def sha256_of(path: Path) -> "str | None":
+    """SHA-256 of a file as hex digits; None where it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -96,12 +99,14 @@ def take(request: "dict[str, Any]") -> "dict[str, Any]":
 
 
 def checked(name: str) -> str:
+    """The name, if it is a plain one. Raises ValueError for one that could leave the folder."""
     if not PLAIN.fullmatch(name):
         raise ValueError(name)
     return name
 
 
 def copy(size: int, file: Any) -> None:
+    """Write ``size`` bytes of stdin to a file. Exits with code 3 where stdin ends before."""
     while size:
         block = sys.stdin.buffer.read(min(size, 1 << 16))
         if not block:
@@ -146,6 +151,7 @@ def watch() -> None:
 
 
 def leave(number: int, frame: Any) -> None:
+    """Signal handler that exits with code 3, so that ``finally`` blocks run."""
     del number, frame
     raise SystemExit(3)
 

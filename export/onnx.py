@@ -77,7 +77,7 @@ def with_program_names(model: onnx.ModelProto, program: torch.export.ExportedPro
         with_one_maker(model.graph, end.name)
 
 
-def with_one_maker(graph: onnx.ModelProto, name: str) -> None:
+def with_one_maker(graph: onnx.GraphProto, name: str) -> None:
     """Another name for what has an output's name and is not the output: torch.onnx 2.13 calls an operator ``add`` and the
     output behind its quantization ``add``, too.
     """

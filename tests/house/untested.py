@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
-    "unit/cli/test_app.py": (
-        "a command is tested as a user calls it",
-        (
-            "cli.bench",
-            "cli.doctor",
-        ),
-    ),
     "unit/lowering/test_driver.py": (
         "the contract is tested by what drives it",
         (
@@ -43,13 +36,9 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "unit/calibration/test_histogram.py": ("an estimator reads a histogram", ("calibration.estimators",)),
-    "unit/exporters/test_pipeline.py": ("parts of one export, tested by what it writes", ("exporters.judgement",)),
     "export/test_targets.py": (
         "needs converters",
         (
-            "exporters.manifest",
-            "exporters.onnx",
-            "exporters.tflite",
         ),
     ),
     "export/test_runtimes.py": (

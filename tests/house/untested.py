@@ -36,11 +36,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "unit/calibration/test_histogram.py": ("an estimator reads a histogram", ("calibration.estimators",)),
-    "export/test_targets.py": (
-        "needs converters",
-        (
-        ),
-    ),
     "export/test_runtimes.py": (
         "needs files that converters write",
         (

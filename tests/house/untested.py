@@ -55,6 +55,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         "needs packages that coremltools writes",
         (
             "runtimes.backends.coreml",
+            "runtimes.backends.coreml.messages",
             "runtimes.backends.coreml.package",
         ),
     ),

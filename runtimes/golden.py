@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onenet.base.arrays import next_prime
+from onenet.base.arrays import Array, next_prime
 from onenet.base.data import is_real, is_whole
 from onenet.runtimes.tensors import STORED
 from onenet.spec import TensorSpec
 
-Array = NDArray[Any]
+Entry = dict[str, Any]
+"""One input or output of the pair, as the JSON has it."""
 SIDE = 48
 VALUES = 2048
 
@@ -29,9 +30,7 @@ LARGEST = 1e37
 UNIT = (0.0, 1.0)
 
 
-def make_input(
-    spec: TensorSpec, sample: Array | None, place: int = 0, calibrated: tuple[float, float] | None = None
-) -> dict[str, Any]:
+def make_input(spec: TensorSpec, sample: Array | None, place: int = 0, calibrated: tuple[float, float] | None = None) -> Entry:
     """The golden entry of one input.
 
     Args:
@@ -103,7 +102,7 @@ def pattern(shape: tuple[int, ...], place: int = 0) -> NDArray[np.uint8]:
     return values.reshape(shape)
 
 
-def read_input(entry: dict[str, Any], spec: TensorSpec) -> Array:
+def read_input(entry: Entry, spec: TensorSpec) -> Array:
     """The full golden input: shape ``spec.shape`` (NCHW for images), float32 or the spec's integer type.
 
     Raises:
@@ -126,12 +125,12 @@ def read_input(entry: dict[str, Any], spec: TensorSpec) -> Array:
     return np.broadcast_to(values, spec.shape).copy()
 
 
-def make_output(name: str, value: Array, channels: bool, quantization: tuple[float, int] | None) -> dict[str, Any]:
+def make_output(name: str, value: Array, channels: bool, quantization: tuple[float, int] | None) -> Entry:
     """The golden entry of one output (``channels``: axis 1 holds classes), in int8 where it has a scale and zero point."""
     pixels = as_pixels(value, channels)
     stride = next_prime(-(-len(pixels) // max(64, VALUES // pixels.shape[1])))
     sample = np.ascontiguousarray(pixels[::stride])
-    entry: dict[str, Any] = {"name": name, "stride": stride}
+    entry: Entry = {"name": name, "stride": stride}
     if quantization is not None:
         scale, zero_point = quantization
         sample = (np.rint(sample / scale) + zero_point).astype(np.int8)
@@ -139,7 +138,7 @@ def make_output(name: str, value: Array, channels: bool, quantization: tuple[flo
     return entry | {"shape": list(sample.shape), "dtype": str(sample.dtype), "data": encode(sample)}
 
 
-def read_output(entry: dict[str, Any]) -> Array:
+def read_output(entry: Entry) -> Array:
     """The sampled reference values, (pixels, channels).
 
     Raises:
@@ -156,7 +155,7 @@ def read_output(entry: dict[str, Any]) -> Array:
     return values
 
 
-def sample_like(entry: dict[str, Any], value: Array, channels: bool) -> Array:
+def sample_like(entry: Entry, value: Array, channels: bool) -> Array:
     """The same positions of another output; shape (pixels, channels)."""
     return as_pixels(value, channels)[:: entry["stride"]]
 
@@ -172,7 +171,7 @@ def encode(array: Array) -> str:
     return base64.b64encode(little.tobytes()).decode()
 
 
-def decode(entry: dict[str, Any]) -> Array:
+def decode(entry: Entry) -> Array:
     """
     Raises:
         KeyError, TypeError, ValueError: the entry is damaged.

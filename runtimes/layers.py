@@ -156,9 +156,13 @@ class Row:
     layers: tuple[Layer | None, ...]
 
 
+LayerKey = tuple[tuple[str, ...], tuple[int, ...]]
+"""Operators and sorted sizes: what a layer has in all artifacts of one network."""
+
+
 def side_by_side(profiles: Sequence[Profile]) -> list[Row]:
     """The layers of several artifacts of one network, in graph order. Those of one name and size are the same layer."""
-    order: list[tuple[Any, ...]] = []
+    order: list[LayerKey] = []
     for profile in profiles:
         place = 0
         for key in map(same_in_all, profile.layers):
@@ -170,7 +174,7 @@ def side_by_side(profiles: Sequence[Profile]) -> list[Row]:
     return [Row(next(each for each in column if each is not None).operators, column) for column in columns]
 
 
-def same_in_all(layer: Layer) -> tuple[Any, ...]:
+def same_in_all(layer: Layer) -> LayerKey:
     """What one layer has in common between targets: its operators and its lengths in any order."""
     return layer.operators, tuple(sorted(layer.shape))
 

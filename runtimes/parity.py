@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onenet.base import metrics
-from onenet.base.arrays import paired
+from onenet.base.arrays import Array, paired
 from onenet.base.files import sha256_of
 from onenet.base.text import one_line
 from onenet.errors import CheckError
@@ -24,8 +22,6 @@ from onenet.runtimes.session import RuntimeInfo
 from onenet.spec import TensorSpec
 from onenet.targets import TARGETS
 from onenet.tasks import Task, task_of
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ class Verification:
         """Whether no check failed; one that could not be done has ``passed`` None and counts as fine."""
         return all(check.passed is not False for check in self.checks)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The checks as JSON values, with ``passed``."""
         return {**asdict(self), "passed": self.passed}
 
@@ -187,7 +183,7 @@ def check_values(artifact: Artifact) -> list[Check]:
     return checks
 
 
-def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[dict[str, Any], Array]]]:
+def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[golden.Entry, Array]]]:
     """Golden inputs by name, and each golden output's entry with its values.
 
     Raises:

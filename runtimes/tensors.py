@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onenet.base.arrays import Array
 from onenet.base.data import is_real, is_whole
@@ -90,11 +89,11 @@ def read_spec(data: Any) -> TensorSpec:
     return spec
 
 
-def to_stored(value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def to_stored(value: Array, spec: TensorSpec) -> Array:
     """A value (N, C, H, W) in the layout of the artifact: (N, H, W, C) where its spec says NHWC."""
     return np.ascontiguousarray(value.transpose(0, 2, 3, 1)) if spec.layout == "NHWC" else value
 
 
-def to_canonical(value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def to_canonical(value: Array, spec: TensorSpec) -> Array:
     """A value in the layout of the artifact as (N, C, H, W); the inverse of to_stored."""
     return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if spec.layout == "NHWC" else value

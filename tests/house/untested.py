@@ -63,6 +63,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         "a program is run operator by operator",
         (
             "runtimes.backends.coreml.layout",
+            "runtimes.backends.coreml.messages",
             "runtimes.backends.coreml.operators",
             "runtimes.backends.coreml.spatial",
         ),

@@ -84,7 +84,7 @@ class ModelSpec:
     source: dict[str, Any] = field(default_factory=dict)
     """Where the model came from: registry name or file, its options, its weights and their SHA-256."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As a manifest holds it."""
         return asdict(self)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -120,7 +120,7 @@ class Gate:
     device: str
     threads: int | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As ``onenet bench --json`` prints it."""
         return asdict(self)
 
@@ -215,7 +215,7 @@ def figure(name: str, line: Line) -> float | None:
         return line.quality(name)
     if name == "drop_percent":
         return None if line.row.sustained is None else line.row.sustained.drop_percent
-    places: tuple[Any, ...] = (line, line.row, line.row.summary)
+    places: tuple[object, ...] = (line, line.row, line.row.summary)
     value = next(getattr(each, name) for each in places if hasattr(each, name))
     return None if value is None else float(value)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ from onenet.runtimes.devices.answers import problem
 NOT_HERE = ("out", "json", "preview")
 """Options of ``onenet export`` that a campaign decides itself."""
 Value = bool | int | float | str
+Entry = dict[str, Value | list[Value]]
+"""An ``[[export]]``: options by their long names."""
 
 
 class PlanEntry(BaseModel):
@@ -64,12 +67,12 @@ class Matrix(BaseModel):
     devices: Annotated[list[str], Field(min_length=1)] = ["local"]
     artifacts: list[str] = []
     runtimes: list[str] = []
-    export: list[dict[str, Value | list[Value]]] = []
+    export: list[Entry] = []
     plan: PlanEntry = PlanEntry()
 
     @field_validator("export")
     @classmethod
-    def options(cls, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def options(cls, entries: list[Entry]) -> list[Entry]:
         """Held against the options of an export: same names, same types."""
         for entry in entries:
             for name in NOT_HERE:
@@ -111,7 +114,7 @@ def read(path: Path) -> Matrix:
     return matrix
 
 
-def arguments(entry: dict[str, Any]) -> list[str]:
+def arguments(entry: Mapping[str, object]) -> list[str]:
     """An ``[[export]]`` as the arguments of ``onenet export``: lists of texts repeat the option, numbers are its values."""
     words: list[str] = []
     for name, value in entry.items():
@@ -132,7 +135,7 @@ def can_be_refused(name: str) -> bool:
     return any("/--no-" in flag for flag in option_of(name.replace("-", "_")).flags)
 
 
-def key_of(entry: dict[str, Any]) -> str:
+def key_of(entry: Mapping[str, object]) -> str:
     """Names the artifacts of an ``[[export]]``: another entry or another version of onenet has another."""
     text = json.dumps([__version__, entry], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from onenet.base.host import require
 from onenet.base.tables import html_table, text_table
 from onenet.runtimes.agent.records import State, TimedOperator
-from onenet.runtimes.layers import Difference, Layer, Profile, side_by_side
+from onenet.runtimes.layers import Difference, Layer, Profile, Row, side_by_side
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, Line
@@ -29,6 +29,9 @@ from onenet.runtimes.report.summary import EQUAL_DB
 from onenet.runtimes.session import RuntimeInfo
 from onenet.targets import TARGETS
 from onenet.tasks import SQNR, headlines, metrics
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 LARGEST = 1_990_000
 """Bytes of a page; pictures are made smaller until it is met."""
@@ -86,23 +89,23 @@ def render(report: Report) -> str:
         CheckError: a picture that is none.
     """
     template = environment().get_template("page.html.jinja")
-    content = context(report)
-    bare: str = template.render(**content, pictures=[])
+    content, notes = context(report), notes_of(report)
+    bare: str = template.render(**content, notes=notes, pictures=[])
     room = LARGEST - len(bare.encode())
     pictures = shown_pictures(report.extras.pictures, room)
     left_out = [
         path.name for path in report.extras.pictures if path.name.removesuffix(".png") not in {p.file for p in pictures}
     ]
-    content["notes"] += [f"{name} is left out: the page would have more than 2 MB" for name in left_out]
-    page: str = template.render(**content, pictures=pictures)
+    notes += [f"{name} is left out: the page would have more than 2 MB" for name in left_out]
+    page: str = template.render(**content, notes=notes, pictures=pictures)
     return page
 
 
-def environment() -> Any:
+def environment() -> Environment:
     """Jinja's environment: everything is escaped, a missing value is an error."""
     jinja2 = require("jinja2", "report")
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    made = jinja2.Environment(
+    made: Environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.filters.update(FILTERS)
@@ -115,14 +118,18 @@ def shown_pictures(paths: Sequence[Path], room: int) -> list[Picture]:
     return [picture for path in paths if (picture := embed(path, min(share, 500_000))) is not None]
 
 
-def context(report: Report) -> dict[str, Any]:
+def notes_of(report: Report) -> list[str]:
+    """What the page has no room for, and what was left out before."""
+    rows = len(report.documents.lines())
+    more = [f"{rows - MOST_LINES} of {rows} rows have no room on this page; --format csv holds all"]
+    return [*report.extras.notes, *(more if rows > MOST_LINES else [])]
+
+
+def context(report: Report) -> dict[str, object]:
     """What the template shows."""
     documents, gates = report.documents, report.gates
     lines, named = documents.lines(), summary.names(documents)
     shown, qualities = lines[:MOST_LINES], summary.shown_qualities(documents)[:MOST_QUALITIES]
-    notes = list(report.extras.notes)
-    if len(shown) < len(lines):
-        notes.append(f"{len(lines) - len(shown)} of {len(lines)} rows have no room on this page; --format csv holds all")
     return {
         "names": named,
         "headline": summary.headline(documents, gates),
@@ -145,7 +152,6 @@ def context(report: Report) -> dict[str, Any]:
         "operator_times": list(operator_times(documents.measurements[:MOST_DETAILS], named)),
         "devices": summary.devices(documents),
         "states": states_of(documents.measurements[:MOST_DETAILS], named),
-        "notes": notes,
         "style": Markup((Path(__file__).parent / "page.css").read_text() + target_style()),
         "target_names": {name: card.title for name, card in TARGETS.cards().items()},
         "signs": summary.SIGNS,
@@ -239,7 +245,7 @@ def chart(lines: Sequence[Line], named: dict[str, str], cost: str, quality: str)
     return charts.scatter(points, AXES[cost], metrics()[quality].title) if len(points) > 1 else None
 
 
-def distributions(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
+def distributions(lines: Sequence[Line]) -> Iterator[dict[str, object]]:
     """For each device that is real, a bar and the shape of the samples of every line."""
     for device, group in group_by_device(line for line in lines if not line.emulated).items():
         rounds = {id(line): [each.samples_ms for each in line.row.rounds] for line in group}
@@ -253,7 +259,7 @@ def distributions(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
         yield {"device": device, "low": low, "high": high, "largest": largest, "rows": rows}
 
 
-def sustained_runs(measurements: Sequence[Measurement], named: dict[str, str]) -> Iterator[dict[str, Any]]:
+def sustained_runs(measurements: Sequence[Measurement], named: dict[str, str]) -> Iterator[dict[str, object]]:
     """Each measurement with a sustained run: its curves, and what the sensors said meanwhile."""
     for each in measurements:
         rows = [row for row in each.rows if row.sustained is not None]
@@ -304,7 +310,7 @@ def operators_of(documents: Documents) -> list[Measurement]:
     return list(reversed(found.values()))[:MOST_DETAILS]
 
 
-def operator_times(measurements: Sequence[Measurement], named: dict[str, str]) -> Iterator[dict[str, Any]]:
+def operator_times(measurements: Sequence[Measurement], named: dict[str, str]) -> Iterator[dict[str, object]]:
     """Kinds of operators by the time they take, and the slowest operators one by one."""
     for each in measurements:
         times = each.operators.times
@@ -330,7 +336,7 @@ def by_kind(times: Sequence[TimedOperator]) -> list[tuple[str, int, float, float
     return [(kind, len(ms), sum(ms), sum(ms) / total) for kind, ms in ordered]
 
 
-def layer_charts(profiles: Sequence[LayerProfile], named: dict[str, str]) -> Iterator[dict[str, Any]]:
+def layer_charts(profiles: Sequence[LayerProfile], named: dict[str, str]) -> Iterator[dict[str, object]]:
     """A chart for every precision, with the artifacts whose layers can be laid side by side."""
     groups: dict[str, list[LayerProfile]] = {}
     for each in profiles:
@@ -348,7 +354,7 @@ def layer_charts(profiles: Sequence[LayerProfile], named: dict[str, str]) -> Ite
         yield {"precision": precision, "chart": charts.layers(curves, places), "legend": legend, "profiles": group}
 
 
-def reference_curve(rows: Sequence[Any]) -> Curve | None:
+def reference_curve(rows: Sequence[Row]) -> Curve | None:
     """The curve of the int8 reference; None for float artifacts."""
     simulated = [next((layer.reference_float_db for layer in row.layers if layer), None) for row in rows]
     return Curve("int8 reference", "reference", simulated) if any(each is not None for each in simulated) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from onenet.base.files import publish, temporary_folder
 from onenet.errors import RequestError
 from onenet.runtimes.layers import Profile, Row, side_by_side
 from onenet.targets import TARGETS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH, PLOT = 1376, 360
 """Pixels; as wide as a preview, which a README shows at about 1000."""
@@ -94,15 +97,23 @@ def line_of(profile: Profile) -> Line:
     return Line(card.title, card.colour, card.width, card.marker) if card else Line(profile.target, GREY, 2, ".")
 
 
-def draw_line(axes: Any, line: Line, values: Sequence[float | None]) -> None:
+def draw_line(axes: Axes, line: Line, values: Sequence[float | None]) -> None:
     """Through the rows that have a value."""
     floats: NDArray[np.float64] = np.array([np.nan if each is None else each for each in values], np.float64)
     known = np.flatnonzero(~np.isnan(floats))
-    style = dict(color=line.colour, linewidth=line.width, marker=line.marker, markersize=line.width + 4, markeredgewidth=0)
-    axes.plot(known, np.clip(floats[known], -EQUAL, EQUAL), solid_joinstyle="round", **style)
+    axes.plot(
+        known,
+        np.clip(floats[known], -EQUAL, EQUAL),
+        solid_joinstyle="round",
+        color=line.colour,
+        linewidth=line.width,
+        marker=line.marker,
+        markersize=line.width + 4,
+        markeredgewidth=0,
+    )
 
 
-def draw_axes(axes: Any, rows: Sequence[Row]) -> None:
+def draw_axes(axes: Axes, rows: Sequence[Row]) -> None:
     """Name the layers below the plot, and draw the grid."""
     places = range(0, len(rows), -(-len(rows) // MOST_NAMES))
     axes.set_xlim(-0.7, len(rows) - 0.3)
@@ -119,7 +130,7 @@ def draw_axes(axes: Any, rows: Sequence[Row]) -> None:
     axes.spines["bottom"].set_color(GREY)
 
 
-def mark_first_bad(axes: Any, rows: Sequence[Row], profiles: Sequence[Profile]) -> None:
+def mark_first_bad(axes: Axes, rows: Sequence[Row], profiles: Sequence[Profile]) -> None:
     """A vertical line at each layer that is the first wrong one of an artifact."""
     bad = {profile.first_bad_layer.name for profile in profiles if profile.first_bad_layer}
     for place, row in enumerate(rows):

@@ -7,7 +7,6 @@ import io
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.documents import Documents, Line
@@ -101,7 +100,7 @@ def rows_csv(documents: Documents) -> str:
     return to_csv([record(line, qualities) for line in documents.lines()])
 
 
-def record(line: Line, qualities: Sequence[str]) -> dict[str, Any]:
+def record(line: Line, qualities: Sequence[str]) -> dict[str, object]:
     """A line with everything that the CSV holds."""
     measurement, row = line.measurement, line.row
     artifact, device = measurement.artifact, measurement.device
@@ -152,7 +151,7 @@ def samples_csv(documents: Documents) -> str:
     return stream.getvalue()
 
 
-def to_csv(records: Sequence[dict[str, Any]]) -> str:
+def to_csv(records: Sequence[dict[str, object]]) -> str:
     """Records of equal keys as CSV with a head line."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(records[0]) if records else [], lineterminator="\n")
@@ -161,12 +160,12 @@ def to_csv(records: Sequence[dict[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Text that a spreadsheet does not compute."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def merged(documents: Documents, gates: Sequence[Gate] | None = None) -> dict[str, Any]:
+def merged(documents: Documents, gates: Sequence[Gate] | None = None) -> dict[str, object]:
     """All documents in one, raw samples included."""
     return {
         "schema": SCHEMA,

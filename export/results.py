@@ -103,10 +103,12 @@ class Exports(list[ExportedArtifact]):
 
 def columns(artifacts: Sequence[ExportedArtifact]) -> tuple[str, ...]:
     """The columns of a table of artifacts: the main figure of their task among them."""
-    from onenet.tasks import headlines, metrics
+    from onenet.tasks import headlines, metrics, task_of
 
     scored = {name for artifact in artifacts if artifact.quality for name in artifact.quality.scores}
-    main = [name for name in headlines() if name in scored] or headlines()[:1]
+    tasks = [task_of(artifact.manifest["task"]) for artifact in artifacts]
+    asked = {metric.name for task in tasks for metric in task.metrics if metric.headline}
+    main = [name for name in headlines() if name in scored] or [name for name in headlines() if name in asked][:1]
     return ("file", "size", "SQNR", "labels", *(metrics()[name].title for name in main), "s", "checked")
 
 

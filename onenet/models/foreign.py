@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models.checkpoint import load_into, read_state, state_sha256
-from onenet.spec import ClassSpec, ModelSpec, TensorSpec, numbered_classes
+from onenet.spec import ClassSpec, Layout, ModelSpec, Role, TensorSpec, numbered_classes
 from onenet.tasks import TASKS, recognize
 
 
@@ -88,12 +89,16 @@ def check_signature(module: nn.Module, spec: ModelSpec) -> None:
     """Run a module once on zeros and compare with the signature that came with it.
 
     Raises:
-        RequestError: it does not run on these inputs, gives other outputs, has a task of none, or a name that cannot be a
-            file's.
+        RequestError: it does not run on these inputs, gives other outputs, has a task, role or layout of none, or a name that
+            cannot be a file's.
     """
     if not re.fullmatch(r"\w[\w.-]*", spec.name):
         raise RequestError(f"model name {spec.name!r} cannot be a file's: use letters, digits, '.', '_' and '-'")
     TASKS.get(spec.task, "task")
+    for tensor in (*spec.inputs, *spec.outputs):
+        for kind, value, known in (("role", tensor.role, get_args(Role)), ("layout", tensor.layout, get_args(Layout))):
+            if value not in known:
+                raise RequestError(f"{tensor.name} of {spec.name} has the {kind} {value!r}; choose from {', '.join(known)}")
     found = [(tuple(r.shape), str(r.dtype).removeprefix("torch.")) for r in run_once(module, spec.name, spec.inputs)]
     expected = [(t.shape, t.dtype) for t in spec.outputs]
     if found != expected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,12 @@ def test_modules_and_lambdas_without_a_file() -> None:
     assert build(lambda: nn.Conv2d(3, 2, 1), input_size=(4, 6)).spec.name == "model"  # not a name for a file: <lambda>
     assert build(awkward_onenet("e"), input_size=SIZE).spec.inputs[0].shape == (1, 3, *SIZE)
     refused("factory model() failed: TypeError", 3)
+
+
+@pytest.mark.parametrize("change", [{"role": "features"}, {"layout": "CN"}])
+def test_a_role_or_layout_that_does_not_exist_is_named_before_any_work(change: dict[str, str]) -> None:
+    image = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW")
+    wrong = dataclasses.replace(TensorSpec("scores", "scores", (1, 3, 8, 8), "NCHW"), **change)
+    ((kind, value),) = change.items()
+    with pytest.raises(RequestError, match=f"scores of odd has the {kind} '{value}'; choose from "):
+        onenet.build(lambda: (nn.Identity(), ModelSpec("odd", "segmentation", (image,), (wrong,))))

@@ -22,6 +22,7 @@ from onenet.runtimes.parity import TOLERANCES, Check, compare
 from onenet.runtimes.verify import verify
 from onenet.spec import TensorSpec
 from onenet.targets import PRECISIONS
+from onenet.tasks.classification import TASK as CLASSIFICATION
 from onenet.tasks.segmentation import TASK as SEGMENTATION
 from tests.unit.runtimes.artifacts import IMAGE, LOGITS, manifest, write
 
@@ -264,3 +265,14 @@ def test_files_that_are_no_artifact(tmp_path: Path) -> None:
         verify(tmp_path / "a.null")
     assert cli(tmp_path / "nothing.tflite")[0] == 2
     assert cli(tmp_path / "a.null")[0] == 3
+
+
+@pytest.mark.parametrize(("steps", "passed"), [(7, True), (9, False)])
+def test_one_class_of_a_thousand_is_not_hidden_by_the_mean(steps: int, passed: bool) -> None:
+    spec = TensorSpec("logits", "logits", (1, 1000), "NC")
+    reference = np.linspace(0, 100, 1000, dtype=np.float32)[None]
+    found = reference.copy()
+    found[0, 500] += steps * STEP
+    check = compare(CLASSIFICATION, spec, TOLERANCES["int8"], reference, found, STEP)
+    assert check.passed is passed
+    assert f"0.01 steps off on average (<= 1), {steps}.0 at most (<= 8), top-1 classes agree on 100.00%" in check.detail

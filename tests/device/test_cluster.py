@@ -25,7 +25,7 @@ width = 4
 random-weights = true
 input-size = [32, 32]
 [[export]]
-no-such-option = 1
+model = "onenet-ed5"
 [plan]
 runs = 2
 """
@@ -53,7 +53,7 @@ def run(folder: Path, executor: str) -> list[dict[str, Any]]:
     words = ["bench", "--matrix", str(folder / "campaign.toml"), "--executor", executor, "--out", str(out)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 3, done.output  # the export that fails
-    assert "no-such-option" in " ".join(done.stdout.split())
+    assert "no trained weights are shipped for onenet-ed5" in " ".join(done.stdout.split())
     found = load([out]).measurements
     return [
         {k: v for k, v in each.as_dict().items() if k != "measured"}

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from onenet.base.arrays import Array, paired
 from onenet.base.drawing import DIFFERS, GAP, GREY, INK, MARGIN, Page, rgb, text_width
 from onenet.base.files import publish, temporary_folder
-from onenet.base.images import Pixels
 from onenet.errors import RequestError
 from onenet.spec import ClassSpec
 from onenet.tasks.preview import CELL, LEGEND, SUBTITLE, TITLE, fitted, to_bytes
+
+if TYPE_CHECKING:
+    from onenet.base.images import Pixels
 
 ROWS = 8
 SHOWN = 5
@@ -69,6 +71,8 @@ def draw_bars(
         RequestError: shapes that do not belong together.
         ToolError: matplotlib is missing, or the file cannot be written.
     """
+    from PIL import Image  # only here: tasks travel to devices that have no Pillow
+
     check_shapes(images, truth, reference, artifact, len(classes))
     count = min(len(images), ROWS)
     places = [(2 * i + 1) * len(images) // (2 * count) for i in range(count)]
@@ -98,6 +102,8 @@ def check_shapes(images: Array, truth: Array | None, reference: Array, artifact:
 
 def make_row(image: Array, truth: int | None, reference: Array, artifact: Array) -> Row:
     """The picture of one image (C, H, W) and its classes: the float model's likeliest, the artifact's first and the truth."""
+    from PIL import Image  # only here: tasks travel to devices that have no Pillow
+
     order = [int(k) for k in np.argsort(-reference, kind="stable")]
     needed = dict.fromkeys([order[0], int(artifact.argmax()), *([] if truth is None else [truth])])
     others = [k for k in order if k not in needed][: max(0, SHOWN - len(needed))]

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from onenet.base.arrays import Array, paired
 from onenet.base.drawing import DIFFERS, ENTRY, GAP, GREY, MARGIN, SWATCH, Page, rgb, text_width
 from onenet.base.files import publish, temporary_folder
 from onenet.errors import RequestError
 from onenet.spec import ClassSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Resampling
 
 Pixels = NDArray[np.uint8]
 
@@ -68,6 +71,8 @@ def draw_preview(
         RequestError: shapes that do not belong together, or a label without a class.
         ToolError: matplotlib is missing, or the file cannot be written.
     """
+    from PIL import Image  # only here: tasks travel to devices that have no Pillow
+
     labels = {"truth": truth, "float": reference, "artifact": artifact}
     given = {name: values for name, values in labels.items() if values is not None}
     check(images, given, len(classes))
@@ -97,6 +102,8 @@ def check(images: Array, labels: dict[str, Array], classes: int) -> None:
 
 def make_row(image: NDArray[np.float32], labels: dict[str, Array], classes: Sequence[ClassSpec]) -> Row:
     """The pictures of one image (C, H, W) and its labels (H, W), scaled to the cell."""
+    from PIL import Image  # only here: tasks travel to devices that have no Pillow
+
     palette = np.array([rgb(each.colour) for each in classes], np.uint8)
     colour = np.broadcast_to(np.clip(image, 0, 1).transpose(1, 2, 0), (*image.shape[1:], 3))
     dimmed = np.repeat((colour @ GREY_WEIGHTS)[..., None] * DIM, 3, 2)
@@ -122,8 +129,10 @@ def spread(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return result
 
 
-def fitted(picture: Pixels, enlarge: Image.Resampling) -> Pixels:
+def fitted(picture: Pixels, enlarge: Resampling) -> Pixels:
     """(H, W, 3) at a width of ``CELL``: unchanged if it fits; smaller by averaging, larger by ``enlarge``."""
+    from PIL import Image  # only here: tasks travel to devices that have no Pillow
+
     height, width = picture.shape[:2]
     size = (CELL, max(1, round(height * CELL / width)))
     method = Image.Resampling.BOX if width > CELL else enlarge

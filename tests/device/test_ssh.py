@@ -190,7 +190,7 @@ def test_a_fresh_pi_is_examined_and_set_up(ready: Ready, request: pytest.Fixture
     assert (lacks.what, lacks.remedy) == ("numpy", "onenet doctor --device ssh:pi --setup")
     assert [each.split()[0] for each in ready.said] == ["connecting", "fetching", "pushing", "installing"]
     assert ready.after.healthy
-    assert (ready.after.device["name"], ready.after.device["kind"]) == ("ssh:pi", "ssh")
+    assert (ready.after.device.name, ready.after.device.kind) == ("ssh:pi", "ssh")
     found = {each.what: each.found for each in ready.after.findings}
     assert found["runs .tflite"].startswith(INTERPRETERS[suite]) and found["runs .onnx"].startswith("onnxruntime")
     assert ready.after.device.emulated
@@ -341,7 +341,7 @@ def test_a_shell_that_talks_is_understood(bookworm: Ready) -> None:
 @pytest.mark.parametrize(
     ("user", "text"),
     [
-        ("endless", r"^Python on ssh:endless@pi answered with more than 16 MB; that is no answer of ours$"),
+        ("endless", r"^Python on ssh:endless@pi answered with more than 16 MB; the agent never answers so much$"),
         ("bare", r"^ssh:bare@pi has no python3; on a Raspberry Pi: sudo apt install python3$"),
         ("refused", r"^ssh:refused@pi runs no commands for this user; it said: This account is currently not available\.$"),
         ("liar", r"^ssh:liar@pi described itself in no way of ours: .*"),

@@ -101,6 +101,28 @@ def test_the_agent_needs_numpy_and_nothing_else(agent: Path) -> None:
     assert done.stdout.splitlines() == [f"{agent}/onenet/runtimes/agent/program.py", "numpy"]
 
 
+CARDS = """
+import sys
+class NoPillow:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "PIL":
+            raise ModuleNotFoundError("No module named 'PIL'", name="PIL")
+sys.meta_path.insert(0, NoPillow())
+sys.path.insert(0, sys.argv[1])
+from onenet.runtimes import RUNTIMES
+from onenet.targets import TARGETS
+from onenet.tasks import TASKS
+print(*TASKS.cards(), *TARGETS.cards(), *RUNTIMES.cards())
+"""
+
+
+def test_every_card_that_travels_is_read_without_pillow(agent: Path) -> None:
+    """A fresh Raspberry Pi OS has none. Reading the cards imports every module beside them."""
+    done = subprocess.run([sys.executable, "-I", "-c", CARDS, str(agent)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"segmentation", "classification", "other", "tflite", "onnx", "onnxruntime"} <= set(done.stdout.split())
+
+
 # What it answers.
 
 

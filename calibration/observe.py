@@ -13,6 +13,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
 from onenet.base.arrays import Array, next_prime
+from onenet.base.text import one_line
 from onenet.base.tiles import make_grid
 from onenet.calibration.bias import Inputs, Value, run_with_means
 from onenet.calibration.histogram import Histogram
@@ -172,10 +173,13 @@ class Observer(Interpreter):
             half: of the samples; 0 or 1.
 
         Raises:
-            RequestError: a tensor holds NaN or infinity.
+            RequestError: a tensor holds NaN or infinity, or the network does not run on these values.
         """
         self.half = half
-        self.run(*inputs)
+        try:
+            self.run(*inputs)
+        except (IndexError, RuntimeError) as error:  # an index beyond an embedding, for example
+            raise RequestError(f"the network fails on a calibration sample: {one_line(error)}; look at its values") from error
 
     def run_node(self, n: Node) -> Value:
         """Run one node; count its values where a histogram asks for them. Raises RequestError for NaN or infinity."""

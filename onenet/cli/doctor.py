@@ -70,10 +70,11 @@ def command(
 def run() -> bool:
     """Print the table; True if every converter that is installed has the version that was tested."""
     table = console.plain_table("", "what", "found")
-    healthy = True
+    healthy, lacking = True, False
     for need in needs():
         found = versions(need)
         missing = [name for name, has in found.items() if has is None]
+        lacking |= bool(missing)
         wrong = [f"{n} {has}, tested {tested(n)}" for n, has in found.items() if has and need.pinned and not is_tested(n, has)]
         healthy &= not wrong
         mark = "[yellow]–[/yellow]" if missing else "[red]✗[/red]" if wrong else "[green]✓[/green]"
@@ -82,11 +83,12 @@ def run() -> bool:
     out = console.stdout()
     out.print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, int8 kernels: {int8_kernels()}")
     out.print(table)
-    out.print(
-        '\nMissing: pip install "onenet-export[export]" to convert, "onenet-export[runtime]" to run.',
-        style="dim",
-        markup=False,
-    )
+    if lacking:
+        out.print(
+            '\nMissing: pip install "onenet-export[export]" to convert, "onenet-export[runtime]" to run.',
+            style="dim",
+            markup=False,
+        )
     return healthy
 
 

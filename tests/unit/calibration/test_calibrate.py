@@ -25,6 +25,7 @@ from onenet.errors import RequestError
 from onenet.lowering.operators import SAME_SCALE
 from onenet.model import Model
 from onenet.models.build import build
+from onenet.spec import ModelSpec, TensorSpec
 from tests.conftest import awkward_onenet, smooth_images
 from tests.unit.calibration.programs import float_operators
 
@@ -265,3 +266,25 @@ def test_double_precision_and_black_images_are_fine() -> None:
     assert onenet.calibrate(lowered("ed", None), named).record.sample_ids == ("0", "1")
     black = onenet.calibrate(lowered("ed", None), [np.zeros_like(ONE)])
     assert np.isfinite(of(black.reference, images(1))).all()
+
+
+class Words(nn.Module):
+    """An embedding of 8 words beside an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.conv = nn.Embedding(8, 4), nn.Conv2d(3, 4, 1)
+
+    def forward(self, image: torch.Tensor, word: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.conv(image)) + self.words(word)[:, :, None, None]
+
+
+def test_a_sample_on_which_the_network_fails_is_one_line() -> None:
+    image = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW", value_range=(0.0, 1.0))
+    word = TensorSpec("word", "scalar", (1,), "other", dtype="int32")
+    logits = TensorSpec("logits", "logits", (1, 4, 8, 8), "NCHW")
+    spec = ModelSpec("words", "other", (image, word), (logits,))
+    model = onenet.lower(Model(spec, Words().eval()))
+    sample = {"image": np.zeros((3, 8, 8), np.float32), "word": np.array(9, np.int32)}
+    with pytest.raises(RequestError, match=r"the network fails on a calibration sample: .*; look at its values"):
+        onenet.calibrate(model, [sample])

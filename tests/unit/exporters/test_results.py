@@ -14,7 +14,9 @@ def artifact(name: str, passed: bool | None = True, scores: dict[str, float] | N
     checks = (Check("bytes", None, "no manifest beside it"), Check("values", passed, ""))
     verification = Verification(name, "onnx", "int8", RuntimeInfo("r", "1", "exact"), checks)
     quality = Quality(8, 34.56, 0.991, scores or {"miou": 0.8765}, {"miou": 0.88})
-    return ExportedArtifact(Path(name), {"target": "onnx", "precision": "int8"}, 968699, 3.21, verification, quality)
+    return ExportedArtifact(
+        Path(name), {"task": "segmentation", "target": "onnx", "precision": "int8"}, 968699, 3.21, verification, quality
+    )
 
 
 def test_results_are_readable() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import io
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ except ImportError:
 from {PROGRAM} import main
 sys.exit(main(sys.argv[1:]))
 """
+PARSING = threading.Lock()
+"""Devices are measured side by side, and CPython 3.11's parser fails in two threads at once ("recursion depth mismatch")."""
 NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -63,7 +66,8 @@ def file_of(name: str) -> Path | None:
 
 def imported(path: Path) -> Iterator[str]:
     """What a file imports of onenet, inside functions too; not what only a type checker reads."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    with PARSING:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types = {
         id(inner)
         for node in ast.walk(tree)

@@ -238,7 +238,7 @@ def test_a_processor_of_old_phones(runner: Runner) -> None:
     runner.feed(golden_inputs(path))
     outputs = runner.run("litert", path)["outputs"]
     values = {name: (runner.folder / "out" / str(index)).read_bytes() for index, name in enumerate(outputs)}
-    assert judge_outputs(path, values)["passed"]
+    assert judge_outputs(path, values).passed
 
 
 # --- the bundle -----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,13 @@ def test_the_same_sources_give_the_same_bytes(agent: Path) -> None:
     with zipfile.ZipFile(agent) as archive:
         assert {each.date_time for each in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert archive.testzip() is None
+
+
+def test_devices_side_by_side_pack_at_once() -> None:
+    """CPython's parser, which reads what the agent imports, fails in two threads at once."""
+    with ThreadPoolExecutor(4) as threads:
+        archives = {made.result() for made in [threads.submit(pack) for _ in range(12)]}
+    assert archives == {pack()}
 
 
 @pytest.mark.parametrize(("what", "target"), [("agent", "3.9-"), ("ssh", "3.6-")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -421,7 +422,8 @@ def test_the_command_names_the_first_bad_layer(artifacts: Artifacts, net_file: s
     shutil.copy(sidecar_of(paths["onnx"]), sidecar_of(bad))
     done = run("--layers", "--all", "--model", net_file, str(bad))
     assert done.exit_code == 1, done.output
-    assert "The first bad layer is conv2d_3, relu_3: 23 int8 steps off (1 allowed)." in done.output
+    # How many steps depends on the weights, and they on the CPU that trained the small network.
+    assert re.search(r"The first bad layer is conv2d_3, relu_3: \d\d int8 steps off \(1 allowed\)\.", done.output)
     assert "try: the file was changed after its export" in done.output
     assert "try: export it again" in done.output
     assert "✗" in next(line for line in done.output.splitlines() if line.startswith("conv2d_3, relu_3"))

@@ -131,7 +131,10 @@ def test_probabilities_and_labels_follow_the_logits(target: str, precision: str,
     probabilities = run(artifacts("ed", target, precision, output="probabilities").path, images)
     labels = run(artifacts("ed", target, precision, output="labels").path, images)
     assert labels.dtype == np.int32
-    assert np.array_equal(labels, logits.argmax(1))
+    taken = np.take_along_axis(logits, labels[:, None].astype(np.int64), 1)[:, 0]
+    tie = 1.01 * np.diff(np.unique(logits)).min() if precision == "int8" else 0.0  # a step: rounding may break a tie either way
+    assert (logits.max(1) - taken).max() <= tie
+    assert np.mean(labels == logits.argmax(1)) >= 0.999
     assert np.abs(probabilities.sum(1) - 1).max() <= {"fp32": 1e-6, "fp16": 2e-3, "int8": 3 / 256}[precision]
     expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert np.abs(probabilities - expected).max() <= {"fp32": 1e-6, "fp16": 1e-3, "int8": 2 / 256}[precision]
@@ -181,7 +184,7 @@ def test_a_model_that_is_not_lowered_is_lowered_first(tmp_path: Path) -> None:
     ("options", "text"),
     [
         (dict(target="ncnn"), "target 'ncnn' is not known; supported: tflite, onnx, coreml"),
-        (dict(precision="int4"), "precision 'int4' does not exist for tflite; supported: fp16, fp32, int8, w8"),
+        (dict(precision="int4"), "precision 'int4' does not exist for tflite; supported: fp32, fp16, int8, w8"),
         (dict(precision="int8"), "int8 needs scales"),
         (dict(io="int8"), "int8 input and output need --precision int8, found fp32"),
         (dict(io="uint8"), "io 'uint8' is not known; supported: float, int8"),

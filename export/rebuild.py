@@ -106,7 +106,7 @@ def named_model(source: Mapping[str, object], path: Path) -> str:
 
 def made_of(source: Mapping[str, object], path: Path) -> str:
     """The part of an error text that says which model and weights an artifact was made of."""
-    return f"{path.name} was made of {source.get('model')!a:.100} with weights {source.get('weights')!a:.100}"
+    return f"{path.name} was made of {source.get('model')!a:.300} with weights {source.get('weights')!a:.100}"
 
 
 def shape_options(source: Mapping[str, object], path: Path) -> Shape:

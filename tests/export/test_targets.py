@@ -131,11 +131,14 @@ def test_probabilities_and_labels_follow_the_logits(target: str, precision: str,
     probabilities = run(artifacts("ed", target, precision, output="probabilities").path, images)
     labels = run(artifacts("ed", target, precision, output="labels").path, images)
     assert labels.dtype == np.int32
-    taken = np.take_along_axis(logits, labels[:, None].astype(np.int64), 1)[:, 0]
-    # Two values of one step each: in int8 rounding may decide between classes that lie so near.
-    tie = 2.02 * np.diff(np.unique(logits)).min() if precision == "int8" else 0.0
-    assert (logits.max(1) - taken).max() <= tie
-    assert np.mean(labels == logits.argmax(1)) >= 0.99
+    if precision == "int8":
+        # Two values of one step each: rounding may decide between classes that lie so near, on each CPU another way.
+        step = np.diff(np.unique(logits)).min()
+        taken = np.take_along_axis(logits, labels[:, None].astype(np.int64), 1)[:, 0]
+        assert (logits.max(1) - taken).max() <= 2.02 * step
+        assert np.mean(labels == logits.argmax(1)) >= parity.TOLERANCES["int8"].agreement
+    else:
+        assert np.array_equal(labels, logits.argmax(1))
     assert np.abs(probabilities.sum(1) - 1).max() <= {"fp32": 1e-6, "fp16": 2e-3, "int8": 3 / 256}[precision]
     expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert np.abs(probabilities - expected).max() <= {"fp32": 1e-6, "fp16": 1e-3, "int8": 2 / 256}[precision]

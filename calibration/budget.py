@@ -40,6 +40,15 @@ class Budget:
         return search(calibration, recipe, self.measure, self.least, progress)
 
 
+def budget_of(
+    model: Model, evaluation: Samples | LabelledImages | None, min_sqnr: float | None, max_drop: float | None
+) -> Budget | None:
+    """The budget of whichever figure is given; None where neither is. Arguments and errors as in the two below."""
+    if min_sqnr is not None:
+        return sqnr_budget(model, evaluation, min_sqnr)
+    return None if max_drop is None else drop_budget(model, evaluation, max_drop)
+
+
 def sqnr_budget(model: Model, evaluation: Samples | LabelledImages | None, least: float) -> Budget:
     """At least this SQNR, in dB, between the float network's first output and the quantized one's.
 

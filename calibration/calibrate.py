@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from onenet.calibration.budget import drop_budget, sqnr_budget
+from onenet.calibration.budget import budget_of
 from onenet.calibration.decide import check_model, decide, quantize
 from onenet.calibration.observe import AnySample, observe
 from onenet.calibration.quantized import QuantizedModel
@@ -60,10 +60,6 @@ def calibrate(
             raise RequestError("a calibration record fixes every scale already; a budget needs the samples")
         check_model(samples, model)
         return quantize(model, samples)
-    budget = None
-    if min_sqnr is not None:
-        budget = sqnr_budget(model, evaluation, min_sqnr)
-    elif max_drop is not None:
-        budget = drop_budget(model, evaluation, max_drop)
+    budget = budget_of(model, evaluation, min_sqnr, max_drop)
     calibration = observe(model, samples, progress)
     return decide(calibration, recipe) if budget is None else budget.keep(calibration, recipe, progress).quantized

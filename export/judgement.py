@@ -14,7 +14,7 @@ from onenet.errors import CheckError
 from onenet.exporters.job import Job
 from onenet.exporters.layers import first_bad_layer
 from onenet.runtimes import parity
-from onenet.runtimes.artifact import open_artifact
+from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.quality import Quality, check_agreement, quality
 from onenet.tasks import task_of
 
@@ -69,7 +69,11 @@ def artifact_outputs(path: Path, feeds: Feeds, *, exact_int8: bool = False) -> A
         feeds: one array for each input, by its name, the samples along the first axis; images (N, C, H, W).
         exact_int8: see ``open_artifact``.
     """
-    artifact = open_artifact(path, exact_int8=exact_int8)
+    return first_outputs(open_artifact(path, exact_int8=exact_int8), feeds)
+
+
+def first_outputs(artifact: Artifact, feeds: Feeds) -> Array | None:
+    """``artifact_outputs`` of one that is open already."""
     if not artifact.session.runs_here:
         return None
     output = artifact.outputs[0]
@@ -82,17 +86,18 @@ def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -
     if evaluation is None:
         return None, None
     labelled, feeds = evaluation if isinstance(evaluation, LabelledImages) else None, evaluation.feeds(job.model)
-    found = artifact_outputs(path, feeds)
+    artifact = open_artifact(path)
+    found = first_outputs(artifact, feeds)
     if found is None:
         return None, None
     spec = job.model.spec
     task, output, floats = task_of(spec.task), spec.outputs[0], float_outputs(job.model, feeds)
     truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
     result = quality(task, output.role, floats, found, truth, len(spec.classes))
-    return result, judge_labels(job, path, feeds, floats, found)
+    return result, judge_labels(job, artifact, feeds, floats, found)
 
 
-def judge_labels(job: Job, path: Path, feeds: Feeds, floats: Array, found: Array) -> parity.Check | None:
+def judge_labels(job: Job, artifact: Artifact, feeds: Feeds, floats: Array, found: Array) -> parity.Check | None:
     """``check_agreement`` with what the artifact was made from: the int8 program's outputs, or the float model's."""
     spec = job.model.spec
     task, output = task_of(spec.task), spec.outputs[0]
@@ -102,12 +107,11 @@ def judge_labels(job: Job, path: Path, feeds: Feeds, floats: Array, found: Array
     if job.quantized is not None:
         reference = float_outputs(job.model, feeds, job.quantized.reference)
         scale = job.quantized.outputs[0]
-    artifact = open_artifact(path)
     tolerance, step = parity.tolerance_of(artifact.manifest), scale and scale[0]
     check = check_agreement(task, output, tolerance, reference, found, step)
     if check is None or check.passed is not False or not artifact.session.may_saturate:
         return check
-    exact = artifact_outputs(path, feeds, exact_int8=True)
+    exact = artifact_outputs(artifact.path, feeds, exact_int8=True)
     again = exact is not None and check_agreement(task, output, tolerance, reference, exact, step)
     return (
         dataclasses.replace(check, passed=None, detail=f"{check.detail}; {parity.SATURATES}")

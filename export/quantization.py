@@ -134,11 +134,9 @@ class Quantization:
 
     def budget(self, model: Model, evaluation: LabelledImages | Samples | None) -> Budget | None:
         """What was asked to be kept; None where nothing was."""
-        from onenet.calibration.budget import drop_budget, sqnr_budget
+        from onenet.calibration.budget import budget_of
 
-        if self.options.min_sqnr is not None:
-            return sqnr_budget(model, evaluation, self.options.min_sqnr)
-        return None if self.options.max_drop is None else drop_budget(model, evaluation, self.options.max_drop)
+        return budget_of(model, evaluation, self.options.min_sqnr, self.options.max_drop)
 
 
 def choices(options: ExportOptions) -> list[str]:

@@ -237,11 +237,12 @@ def compare(task: Task, spec: TensorSpec, tolerance: Tolerance, reference: Array
     if tolerance.agreement is not None or task.checks_labels:
         labels = check_labels(task, spec, tolerance, reference, found, step)
     if tolerance.mean_steps is not None and (step is not None or labels is None or labels.passed is None):
-        steps = float(difference.mean() / max(step or natural_step(reference), 1e-30))
+        size = max(step or natural_step(reference), 1e-30)
+        steps = float(difference.mean() / size)
         passed &= steps <= tolerance.mean_steps
         details.append(f"{steps:.2f} steps off on average (<= {tolerance.mean_steps:.0f})")
         if tolerance.most_steps is not None and spec.layout == "NC":
-            most = float(difference.max() / max(step or natural_step(reference), 1e-30))
+            most = float(difference.max() / size)
             passed &= most <= tolerance.most_steps
             details.append(f"{most:.1f} at most (<= {tolerance.most_steps:.0f})")
     if labels is not None and labels.passed is not None:

@@ -6,6 +6,7 @@ What it imports is read from the sources, and what it finds by name from the car
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import io
 import threading
@@ -64,10 +65,16 @@ def file_of(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 
-def imported(path: Path) -> Iterator[str]:
+@functools.cache
+def imported(path: Path) -> tuple[str, ...]:
     """What a file imports of onenet, inside functions too; not what only a type checker reads."""
     with PARSING:
         tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(imports_in(tree))
+
+
+def imports_in(tree: ast.Module) -> Iterator[str]:
+    """The names that a module's statements import of onenet, those for a type checker left out."""
     for_types = {
         id(inner)
         for node in ast.walk(tree)

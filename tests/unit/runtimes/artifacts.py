@@ -10,28 +10,16 @@ from typing import Any
 import numpy as np
 
 from onenet.base.files import sha256_of
-from onenet.runtimes import golden
-from onenet.runtimes.artifact import SCHEMA, sidecar_of
+from onenet.runtimes.artifact import sidecar_of
 from onenet.spec import TensorSpec
+from tests.null_artifact import IMAGE, null_manifest
 
 LOGITS = TensorSpec("logits", "logits", (1, 3, 8, 8), "NCHW")
-IMAGE = TensorSpec("image", "image", (1, 3, 8, 8), "NCHW", value_range=(0.0, 1.0))
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
-    zeros = np.zeros(LOGITS.shape, np.float32)
-    return {
-        "schema": SCHEMA,
-        "target": "null",
-        "precision": "fp32",
-        "inputs": [asdict(IMAGE)],
-        "outputs": [asdict(LOGITS)],
-        "golden": {
-            "inputs": [golden.make_input(IMAGE, None)],
-            "outputs": [golden.make_output("logits", zeros, True, None)],
-        },
-        **changes,
-    }
+    """A manifest whose golden output is the zeros that the null runtime gives."""
+    return null_manifest(LOGITS, np.zeros(LOGITS.shape, np.float32), **changes)
 
 
 def write(folder: Path, embedded: Any, *, beside: bool = True, **session: Any) -> Path:

@@ -24,7 +24,8 @@ from onenet.spec import TensorSpec
 from onenet.targets import PRECISIONS
 from onenet.tasks.classification import TASK as CLASSIFICATION
 from onenet.tasks.segmentation import TASK as SEGMENTATION
-from tests.unit.runtimes.artifacts import IMAGE, LOGITS, manifest, write
+from tests.null_artifact import IMAGE
+from tests.unit.runtimes.artifacts import LOGITS, manifest, write
 
 LABELS = TensorSpec("labels", "labels", (1, 8, 8), dtype="int32")
 STEP = 0.125

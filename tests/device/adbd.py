@@ -168,7 +168,9 @@ def start(connection: Connection, command: str, **pipes: int) -> subprocess.Pope
     phone.commands.append(command)
     environment = {"PATH": f"{phone.root}/system/bin:{os.environ['PATH']}", "ROOT": str(phone.root)}
     moved = command.replace(TEMPORARY, f"{phone.root}{TEMPORARY}")
-    process = subprocess.Popen(["/bin/sh", "-c", moved], env=environment, cwd=phone.root, start_new_session=True, **pipes)  # type: ignore[call-overload]
+    # A phone's programs end when it hangs up, even where the tests were started with nohup, which they would inherit.
+    shell = ["env", "--default-signal=HUP", "/bin/sh", "-c", moved]
+    process = subprocess.Popen(shell, env=environment, cwd=phone.root, start_new_session=True, **pipes)  # type: ignore[call-overload]
     if phone.faults.hangs_up_at and phone.faults.hangs_up_at in command:
         threading.Thread(target=hang_up_when_running, args=(connection,), daemon=True).start()
     return process

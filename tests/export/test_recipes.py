@@ -24,7 +24,6 @@ from onenet.calibration.record import CalibrationRecord
 from onenet.calibration.samples import Samples
 from onenet.exporters.results import ExportedArtifact
 from onenet.models.build import build
-from onenet.runtimes import parity
 from onenet.runtimes.artifact import open_artifact
 from onenet.runtimes.backends.litert import operators
 from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of, three_levels
@@ -251,7 +250,7 @@ def test_a_record_gives_the_same_bytes_without_the_images(target: str, artifacts
     assert second.path.name == first.path.name
     assert sha256_of(second.path) == sha256_of(first.path)
     assert dataclasses.replace(second, path=first.path, seconds=0) == dataclasses.replace(first, seconds=0)
-    assert parity.verify(second.path).passed
+    assert onenet.verify(second.path).passed
 
 
 def test_images_in_another_order_give_the_same_bytes(artifacts: Artifacts, tmp_path: Path) -> None:

@@ -26,10 +26,11 @@ HASWELL = "Haswell-noTSX"
 VERIFY = """
 import json, sys
 from pathlib import Path
+import onenet
 from onenet.runtimes.backends import onnxruntime
 from onenet.runtimes import parity
 onnxruntime.has_vnni = lambda: False  # /proc/cpuinfo shows the host's CPU, not the emulated one
-found = parity.verify(Path(sys.argv[1]), threads=1)
+found = onenet.verify(Path(sys.argv[1]), threads=1)
 native = parity.check_values(parity.open_artifact(Path(sys.argv[1]), 1))
 print(json.dumps([found.as_dict(), [check.passed for check in native]]))
 """

@@ -157,9 +157,7 @@ class Artifacts:
     def export(self, name: str, target: str, precision: str, io: str, output: Output) -> ExportedArtifact:
         source = quantized_of(name, output) if precision == "int8" else model_of(name, output)
         options = dict(target=target, precision=precision, io=io, evaluation=few_of(name, precision))
-        made: ExportedArtifact = onenet.export(  # type: ignore[operator]  # a package that can be called
-            source, out=self.folder / f"{name}, {output}, {io}", **options
-        )
+        made: ExportedArtifact = onenet.export(source, out=self.folder / f"{name}, {output}, {io}", **options)
         return made
 
 

@@ -92,9 +92,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> object:
 
     @functools.cache
     def export(name: str, target: str) -> ExportedArtifact:
-        artifact: ExportedArtifact = onenet.export(  # type: ignore[operator]  # a package that can be called
-            quantized(name), target=target, out=folder, evaluation=images
-        )
+        artifact: ExportedArtifact = onenet.export(quantized(name), target=target, out=folder, evaluation=images)
         return artifact
 
     return export

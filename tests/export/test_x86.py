@@ -43,7 +43,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     def export(recipe: Recipe) -> Path:
         quantized = onenet.calibrate(model, load_samples(default_calibration(), *SIZE, limit=8), recipe=recipe)
-        return onenet.export(quantized, target="onnx", out=folder).path  # type: ignore[operator]  # a package that can be called
+        return onenet.export(quantized, target="onnx", out=folder).path
 
     folder = tmp_path_factory.mktemp("x86")
     with quiet():

@@ -301,7 +301,9 @@ def test_model_that_hangs(browser: browser_device.Browser, tmp_path: Path, monke
         node.input[:] = ["late" if name == "image" else name for name in node.input]
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "zero"))
     onnx.save(model, tmp_path / "endless.onnx")
-    with pytest.raises(ToolError, match="gave no answer within 3 s and was closed; a larger --timeout waits longer"):
+    with pytest.raises(
+        ToolError, match=r"gave no answer within [0-3] s and was closed; a larger --timeout waits longer"
+    ):  # what is left of 3
         browser.measure(Job(tmp_path / "endless.onnx", Plan(threads=(1,), rounds=1, timeout=3)))
 
 

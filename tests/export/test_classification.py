@@ -196,6 +196,7 @@ def test_the_picture_shows_images_and_bars(exported: Callable[[str], ExportedArt
     assert (pixels == (0x00, 0x72, 0xB2)).all(-1).sum() > 10_000  # the artifact's bars
 
 
+@pytest.mark.filterwarnings("ignore:this CPU has no VNNI")  # true of some machines, and said in tests of its own
 def test_run_prints_five_classes_and_writes_all(exported: Callable[[str], ExportedArtifact], tmp_path: Path) -> None:
     pixels = np.rint(pictures(6, 3)[0][3].transpose(1, 2, 0) * 255).astype(np.uint8)
     Image.fromarray(pixels).resize((90, 70)).save(tmp_path / "photo.png")

@@ -287,7 +287,7 @@ def test_the_command_line_exports_tiles(tmp_path: Path) -> None:
     options = "--random-weights --width 4 --no-spatial --input-size 64 48 --tile 16 --target onnx --int8 --json"
     result = CliRunner().invoke(app, ["export", *options.split(), "--out", str(tmp_path), "--calibration-samples", "2"])
     assert result.exit_code == 0, result.output
-    path = tmp_path / "onenet-ed4_int8_tile16.onnx"
+    (path,) = tmp_path.glob("onenet-ed4_int8*_tile16.onnx")  # _x86-safe, where this CPU has no VNNI
     assert open_artifact(path).tiling == Tiling(16, (0, 0), image_size=(64, 48))
 
 

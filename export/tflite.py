@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import Tensor, nn
-from torch.fx import GraphModule, Interpreter
+from torch.fx import GraphModule
 from torch.fx.traceback import preserve_node_meta
 
 from onenet.base.arrays import Array
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
 from onenet.exporters.exporter import Exporter, Scales
+from onenet.exporters.fences import Fenced
 from onenet.exporters.job import Job, Named
 from onenet.exporters.layers import named_module, named_program
 
@@ -47,7 +48,10 @@ def converted(job: Job) -> bytes:
     static = QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(config)) if job.quantized else None
     with only_asked_layers_in_int8() if job.quantized and mixed(job.quantized) else contextlib.nullcontext():
         model = litert_torch.convert(module.eval(), sample_kwargs=feeds, quant_config=static)
-    return with_layer_names(bytes(model.model_content()), [node.name for node in named.graph.nodes])
+    content = unpack(bytes(model.model_content()))
+    requantize_directly(content)
+    name_layers(content, [node.name for node in named.graph.nodes])
+    return pack(content)
 
 
 def mixed(quantized: QuantizedModel) -> bool:
@@ -94,10 +98,24 @@ class Labelled(nn.Module):
     def forward(self, *inputs: Tensor) -> object:
         """Run the module node by node with each node's metadata kept, so that the converter sees the names of layers."""
         with preserve_node_meta():
-            return Interpreter(self.module).run(*inputs)
+            return Fenced(self.module).run(*inputs)
 
 
-def with_layer_names(content: bytes, names: Sequence[str]) -> bytes:
+def requantize_directly(model: schema.ModelT) -> None:
+    """One QUANTIZE from a scale to another in place of a DEQUANTIZE and a QUANTIZE."""
+    graph = model.subgraphs[0]
+    made = {index: operator for operator in graph.operators for index in operator.outputs}
+    joined = False
+    for operator in graph.operators:
+        source = made.get(operator.inputs[0]) if code_of(model, operator) == schema.BuiltinOperator.QUANTIZE else None
+        if source is not None and code_of(model, source) == schema.BuiltinOperator.DEQUANTIZE:
+            operator.inputs, joined = source.inputs, True
+    if joined:
+        read = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
+        graph.operators = [each for each in graph.operators if read.intersection(each.outputs)]
+
+
+def name_layers(model: schema.ModelT, names: Sequence[str]) -> None:
     """Tensors under the names of their operators, constants as ``conv2d_3.weight``, inputs and outputs as in the signature.
 
     The converter gives them names such as ``relu_2;;conv2d_3;1``: all operators that were fused, in no order.
@@ -105,7 +123,6 @@ def with_layer_names(content: bytes, names: Sequence[str]) -> bytes:
     Args:
         names: the operators', in graph order. What is fused has the value, and so the name, of the last one.
     """
-    model = unpack(content)
     graph, order = model.subgraphs[0], {name: place for place, name in enumerate(names)}
     ends = {e.tensorIndex: e.name.decode() for e in [*model.signatureDefs[0].inputs, *model.signatureDefs[0].outputs]}
     made, taken = dict(ends), set(ends.values())
@@ -128,7 +145,6 @@ def with_layer_names(content: bytes, names: Sequence[str]) -> bytes:
                 made[index] = unique(f"{name}.{kind or f'constant{place}'}", taken)
     for index, name in made.items():
         graph.tensors[index].name = name.encode()
-    return pack(model)
 
 
 WEIGHTED = (

@@ -5,6 +5,7 @@ An operator is named as torch.export writes it (``aten.conv2d.default``). A set 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 import torch
@@ -52,6 +53,29 @@ MOVES = (*LAYOUT, *SHUFFLES)
 PICKS = (*MOVES, aten.slice.Tensor)
 """Bring some elements to another place: nothing is computed."""
 
+PARTS = (
+    *(aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default, aten.unbind.int),
+    *(aten.max.dim, aten.adaptive_max_pool2d.default),
+)
+"""Give several tensors, each of which ``operator.getitem`` takes."""
+PADS_WITH_VALUE = (aten.pad.default, aten.constant_pad_nd.default)
+CARRIERS = (
+    *(operator.getitem, aten.stack.default, aten.select.int, aten.narrow.default),
+    *(aten.index_select.default, aten.index.Tensor),
+    *(*PADS_WITH_VALUE, aten.reflection_pad2d.default, aten.replication_pad2d.default),
+    *(
+        aten.expand.default,
+        aten.expand_as.default,
+        aten.repeat.default,
+        aten.tile.default,
+        aten.flip.default,
+        aten.roll.default,
+    ),
+    *(aten.unflatten.int, aten.squeeze.default, aten.squeeze.dims, aten.movedim.int, aten.swapaxes.default),
+    *(aten.clone.default, aten.contiguous.default, aten.dropout.default, aten.amax.default, aten.amin.default),
+)
+"""Operators beyond calibration's scheme that give values of their inputs."""
+
 SAME_SCALE = (
     *PICKS,
     aten.max_pool2d.default,
@@ -73,6 +97,8 @@ NEW_SCALE = (
 """Operators whose output has a scale of its own."""
 FIXED_SCALE = (aten.softmax.int, aten.sigmoid.default)
 """Operators whose output has the scale that the int8 specification fixes."""
+IN_INT8 = (*WEIGHTED, *SAME_SCALE, *NEW_SCALE, *FIXED_SCALE, aten.cat.default)
+"""Operators that the int8 scheme knows."""
 
 PIXELS, PLANES = [0, 2, 3, 1], [0, 3, 1, 2]
 """Permutations from (N, C, H, W) to (N, H, W, C) and back."""

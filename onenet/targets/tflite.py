@@ -13,7 +13,10 @@ TARGET = Target(
     packages=("torch", "torchao", "litert-torch", "ai-edge-quantizer"),
     narrowed=("int64",),
     int8_io=True,
-    rules=("winograd", "requantize", "pixel_order", "layout", "concat_order", "layout", "pixel_reshape"),
+    rules=(
+        *("transposed_zeros", "transposed_padding", "moved_int8"),
+        *("winograd", "requantize", "pixel_order", "layout", "concat_order", "layout", "pixel_reshape"),
+    ),
     open_weights=True,
     colour="#e69f00",  # of Okabe and Ito's colours, as ONNX's: told apart by every kind of colour vision
     width=7,

@@ -1,0 +1,113 @@
+"""Fences between int8 and float operators of a program that litert-torch reads.
+
+Its converter (0.10) also computes in int8 what stands between int8 neighbours, and carries one's scale to the other: wrong for
+an operator that stays in float (a softplus had 1 dB left), and an error where the scales differ ("same scale constraint"). An
+optimization barrier where a value leaves int8, comes back to it or changes its scale keeps what the program says.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Interpreter, Node
+from torch.fx.node import map_arg
+
+from onenet.lowering.operators import (
+    CARRIERS,
+    DEQUANTIZE,
+    DEQUANTIZE_CHANNELS,
+    IN_INT8,
+    MOVES,
+    PARTS,
+    QUANTIZE,
+    QUANTIZERS,
+    RELU,
+    WEIGHTED,
+)
+
+ON_THE_WAY = (operator.getitem, *RELU, *MOVES)
+"""May stand between an int8 operator and the quantize operator behind it."""
+
+
+def int8_operators(program: GraphModule) -> set[Node]:
+    """The operators that read int8 alone and give int8 alone, a ReLU and moves on the way included."""
+    found = {node for node in program.graph.nodes if node.target in (*IN_INT8, *CARRIERS, *PARTS)}
+    while wrong := {node for node in found if not (reads_int8(node, found) and gives_int8(node, found))}:
+        found -= wrong
+    return found
+
+
+def reads_int8(node: Node, int8: set[Node]) -> bool:
+    """Whether all that a node computes with is int8; constants beside it are the converter's own matter."""
+    if node.target in WEIGHTED and node.all_input_nodes[1].target is not DEQUANTIZE_CHANNELS:
+        return False
+    sources = (each for each in node.all_input_nodes if each.op != "get_attr")
+    return all(each in int8 or each.target in (DEQUANTIZE, DEQUANTIZE_CHANNELS) for each in sources)
+
+
+def gives_int8(node: Node, int8: set[Node]) -> bool:
+    """Whether a node's value is quantized before anything is computed with it."""
+    return all(user.target is QUANTIZE or (user in int8 and user.target in ON_THE_WAY) for user in node.users)
+
+
+def is_index(node: Node) -> bool:
+    """Whether a call gives integers, as the place of the largest value: the same for int8 and for floats."""
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and value.dtype in (torch.int32, torch.int64)
+
+
+class Fenced(Interpreter):
+    """Runs a program operator by operator, with a fence at every edge that ``fenced`` names."""
+
+    def __init__(self, program: GraphModule) -> None:
+        super().__init__(program)
+        self.int8 = int8_operators(program)
+        self.behind: dict[
+            Node, Tensor
+        ] = {}  # one fence for all readers: the converter loses count of a value read twice (0.10)
+
+    def fetch_args_kwargs_from_env(self, n: Node) -> tuple[Any, Any]:
+        """What a node reads, through a fence where there is one."""
+
+        def load(source: Node) -> Any:
+            if not self.is_fenced(source, n):
+                return self.env[source]
+            if source not in self.behind:
+                self.behind[source] = fence()(self.env[source])
+            return self.behind[source]
+
+        return map_arg(n.args, load), map_arg(n.kwargs, load)
+
+    def is_fenced(self, source: Node, reader: Node) -> bool:
+        """Whether a value leaves int8 on its way to a reader, comes to it, or changes its scale."""
+        if source.target is DEQUANTIZE:
+            return self.is_float(reader) or (reader.target is QUANTIZE and reader.args[1:] != source.args[1:])
+        return reader.target is QUANTIZE and self.is_float(source)
+
+    def is_float(self, node: Node) -> bool:
+        """Whether an operator computes with floats."""
+        return node.op == "call_function" and node not in self.int8 and node.target not in QUANTIZERS and not is_index(node)
+
+
+@functools.cache
+def fence() -> Callable[[Tensor], Tensor]:
+    """An operator that gives what it reads, and that litert-torch's converter does not look across."""
+    from litert_converter.mlir.dialects import stablehlo  # seconds: only where something is converted
+    from litert_torch._convert.fx_passes.optimize_layout_transposes_pass.layout_rewrite import rewriters
+    from litert_torch.backend.lowerings import registry
+
+    @torch.library.custom_op("onenet::fence", mutates_args=())
+    def fence(value: Tensor) -> Tensor:
+        return value.clone()
+
+    fence.register_fake(torch.empty_like)
+    kind = torch.ops.onenet.fence.default
+    registry.lower(kind)(lambda _, value: stablehlo.optimization_barrier([value]))
+    rewriters.register(kind)(lambda _: None)  # it is the same for NHWC
+    result: Callable[[Tensor], Tensor] = kind
+    return result

@@ -1,0 +1,73 @@
+"""Float operators, values that move and scales that change inside int8 networks: each file is as good as the simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import onenet
+from onenet.base.metrics import sqnr_db
+from onenet.base.quiet import quiet
+from onenet.lowering.proof import outputs
+from onenet.models.build import build
+from onenet.runtimes.artifact import open_artifact
+from tests.conftest import smooth_images
+
+MARGIN_DB = 1.0
+"""Kernels round in their own way."""
+SIZE = (16, 24)
+
+
+class Between(nn.Module):
+    """A function between two layers, the second of which reads whatever channels it gives."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor], last: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.function = nn.Conv2d(3, 8, 3, padding=1), function
+        channels = function(torch.zeros(1, 8, *SIZE)).shape[1]
+        self.head = nn.Identity() if last else nn.Conv2d(channels, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.head(self.function(self.first(x)))
+        return result
+
+
+def turned(x: Tensor) -> Tensor:
+    """Parts in another order, each with its rows and columns exchanged and back."""
+    a, b = x.split([3, 5], 1)
+    return torch.cat([b.reshape(1, 5, *SIZE[::-1]).reshape(1, 5, *SIZE), a], 1)
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid joined": lambda x: torch.cat([x.sigmoid(), x * 3], 1),
+    "softmax joined after a move": lambda x: torch.cat([x, x.softmax(1).flip(3)], 1),
+    "split and reshaped": turned,
+    "stacked and padded": lambda x: F.pad(torch.stack(x.chunk(2, 1), 2).flatten(1, 2), (1, 0, 0, 1)),
+    "softplus": lambda x: F.softplus(4 * x),
+    "where": lambda x: torch.where(x > 0.1, x, -3.0),
+    "clamped beyond the range": lambda x: x.clamp(min=1.0),
+    "largest and mean": lambda x: x * x.amax(1, keepdim=True) + x.abs(),
+}
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["between layers", "at the end"])
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_tflite_is_as_good_as_the_simulation(function: Callable[[Tensor], Tensor], last: bool, tmp_path: Path) -> None:
+    network, images = Between(function, last).eval(), smooth_images(8, 3, *SIZE)
+    with quiet():
+        quantized = onenet.calibrate(onenet.lower(build(network, input_size=SIZE)), list(images))
+        path = onenet.export(quantized, target="tflite", out=tmp_path, verify=False).path
+    artifact = open_artifact(path)
+    inputs = [torch.from_numpy(each[None]) for each in images[:3]]
+    expected, simulated = (
+        np.stack([outputs(module, [each])[0].numpy() for each in inputs]) for module in (network, quantized.reference)
+    )
+    found = np.stack([artifact.run({artifact.inputs[0].name: each.numpy()})[artifact.outputs[0].name] for each in inputs])
+    assert sqnr_db(expected, found) >= sqnr_db(expected, simulated) - MARGIN_DB

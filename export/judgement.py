@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onenet.base.arrays import Array
+import numpy as np
+
+from onenet.base.arrays import Array, next_prime
 from onenet.base.quiet import quiet
 from onenet.calibration.outputs import Feeds, float_outputs, outputs_of
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError
 from onenet.exporters.job import Job
 from onenet.exporters.layers import first_bad_layer
+from onenet.exporters.references import OutputReference, limits_of, references
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, open_artifact
-from onenet.runtimes.quality import Quality, check_agreement, quality
+from onenet.runtimes.golden import as_pixels
+from onenet.runtimes.quality import Quality, quality
+from onenet.runtimes.values import Known, int8_limits, labels_kept
+from onenet.runtimes.values import judge as judge_values
+from onenet.spec import TensorSpec
 from onenet.tasks import task_of
+
+REFUSED = "Nothing was written; --no-verify writes it all the same"
+PICTURES = 2
+"""Batches of evaluation samples whose values are checked; quality is measured on all."""
+MOST_VALUES = 1 << 20
+"""Values of one output that are looked at there."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +52,11 @@ def judge(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> 
         verification = parity.verify_here(path)
     refuse_failed(job, path, verification)
     with quiet():
-        measured, agreement = measure(job, path, evaluation)
-    if agreement:
-        verification = dataclasses.replace(verification, checks=(*verification.checks, agreement))
-        refuse_failed(job, path, verification)
+        artifact = open_artifact(path)
+        pictures = check_pictures(job, artifact, evaluation)
+        measured, agreement = measure(job, artifact, evaluation)
+    verification = dataclasses.replace(verification, checks=(*verification.checks, *pictures, *agreement))
+    refuse_failed(job, path, verification)
     return Judgement(verification, measured)
 
 
@@ -52,13 +67,12 @@ def refuse_failed(job: Job, path: Path, verification: parity.Verification) -> No
     """
     if verification.passed:
         return
-    failed = next(check for check in verification.checks if check.passed is False)
+    failed = next(check for check in verification.checks if check.passed is False or not check.compared)
+    if failed.passed is None:
+        raise CheckError(f"{job.file_name} cannot be checked here: {failed.detail}. {REFUSED}")
     layer = first_bad_layer(job, path) if failed.name.startswith("values") else ""
     where = f" {layer}" if layer else ""
-    raise CheckError(
-        f"{job.file_name} failed its check of {failed.name}: {failed.detail}.{where} Nothing was written; "
-        "--no-verify writes it all the same"
-    )
+    raise CheckError(f"{job.file_name} failed its check of {failed.name}: {failed.detail}.{where} {REFUSED}")
 
 
 def artifact_outputs(path: Path, feeds: Feeds, *, exact_int8: bool = False) -> Array | None:
@@ -81,40 +95,114 @@ def first_outputs(artifact: Artifact, feeds: Feeds) -> Array | None:
     return outputs_of(lambda batch: artifact.run(batch)[output.name], feeds, inputs, artifact.tiling)
 
 
-def measure(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> tuple[Quality | None, parity.Check | None]:
+def check_pictures(job: Job, artifact: Artifact, evaluation: Samples | LabelledImages | None) -> list[parity.Check]:
+    """What the golden pair is for, on a few evaluation samples: every output, as good as what it was made from."""
+    if evaluation is None or not artifact.session.runs_here:
+        return []
+    batches = few(job, evaluation)
+    made = [references(job, batch) for batch in batches]
+
+    def check(opened: Artifact) -> list[parity.Check]:
+        found = [opened.run(batch) for batch in batches]
+        columns = zip(job.model.spec.outputs, map(together, zip(*made, strict=True)), strict=True)
+        return [
+            check_output(job, spec, each, np.concatenate([result[spec.name] for result in found]), len(batches))
+            for spec, each in columns
+        ]
+
+    checks = check(artifact)
+    if any(each.passed is False for each in checks) and artifact.session.may_saturate:
+        return parity.explain_saturation(artifact, checks, check)
+    return checks
+
+
+def few(job: Job, evaluation: Samples | LabelledImages) -> list[dict[str, Array]]:
+    """Some of the samples, evenly spaced, as batches that the network takes; of images larger than its own, their middles."""
+    inputs, feeds = job.model.spec.inputs, evaluation.feeds(job.model)
+    batch, count = inputs[0].shape[0], len(feeds[inputs[0].name])
+    places = np.linspace(0, count - 1, batch * PICTURES).round().astype(int)
+    cut = {spec.name: in_8_bits(spec, middle(feeds[spec.name], spec.shape)) for spec in inputs}
+    return [{name: array[some] for name, array in cut.items()} for some in np.split(places, PICTURES)]
+
+
+def in_8_bits(spec: TensorSpec, array: Array) -> Array:
+    """Images in [0, 1] as pictures have them, and as Core ML takes them; other inputs as they are."""
+    if spec.role != "image" or not spec.dtype.startswith("float") or array.min() < 0 or array.max() > 1:
+        return array
+    rounded: Array = np.rint(array * 255).astype(array.dtype) / array.dtype.type(255)
+    return rounded
+
+
+def middle(array: Array, shape: tuple[int, ...]) -> Array:
+    """The middle of each sample, of so many values along each axis behind the first."""
+    starts = [(have - need) // 2 for have, need in zip(array.shape[1:], shape[1:], strict=True)]
+    return array[(slice(None), *(slice(at, at + need) for at, need in zip(starts, shape[1:], strict=True)))]
+
+
+def together(made: Sequence[OutputReference]) -> OutputReference:
+    """One output of several batches as one."""
+    first = made[0]
+    others = tuple(np.concatenate(each) for each in zip(*(batch.others for batch in made), strict=True))
+    own = None if first.own is None else np.concatenate([each.own for each in made if each.own is not None])
+    floats, reference = (np.concatenate([getattr(each, name) for each in made]) for name in ("floats", "reference"))
+    return OutputReference(floats, reference, others, own, first.scale)
+
+
+def check_output(job: Job, spec: TensorSpec, made: OutputReference, found: Array, count: int) -> parity.Check:
+    """One output of so many batches against what is known of it."""
+    stride = next_prime(-(-found.size // MOST_VALUES) + 1)
+
+    def pick(values: Array) -> Array:
+        pixels = as_pixels(values, spec.has_channels)
+        return pixels[::stride] if values.size > MOST_VALUES else pixels
+
+    passed, detail = judge_values(
+        task_of(job.model.spec.task), spec, limits_of(job, spec, made, pick), made.known(pick), pick(found)
+    )
+    return parity.Check(f"values of {spec.name} on {count} samples", passed, detail)
+
+
+def measure(
+    job: Job, artifact: Artifact, evaluation: Samples | LabelledImages | None
+) -> tuple[Quality | None, list[parity.Check]]:
     """Quality on samples, and whether labels there are those of what the artifact was made from, where its task asks."""
     if evaluation is None:
-        return None, None
+        return None, []
     labelled, feeds = evaluation if isinstance(evaluation, LabelledImages) else None, evaluation.feeds(job.model)
-    artifact = open_artifact(path)
     found = first_outputs(artifact, feeds)
     if found is None:
-        return None, None
+        return None, []
     spec = job.model.spec
     task, output, floats = task_of(spec.task), spec.outputs[0], float_outputs(job.model, feeds)
     truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
     result = quality(task, output.role, floats, found, truth, len(spec.classes))
-    return result, judge_labels(job, artifact, feeds, floats, found)
+    return result, check_labels(job, artifact, feeds, floats, found) if task.checks_labels else []
 
 
-def judge_labels(job: Job, artifact: Artifact, feeds: Feeds, floats: Array, found: Array) -> parity.Check | None:
-    """``check_agreement`` with what the artifact was made from: the int8 program's outputs, or the float model's."""
-    spec = job.model.spec
-    task, output = task_of(spec.task), spec.outputs[0]
-    if not task.checks_labels:
-        return None
-    reference, scale = floats, None
-    if job.quantized is not None:
-        reference = float_outputs(job.model, feeds, job.quantized.reference)
+def check_labels(job: Job, artifact: Artifact, feeds: Feeds, floats: Array, found: Array) -> list[parity.Check]:
+    """Whether labels are the float model's on all samples, as far as they are in what the artifact was made from."""
+    task, spec = task_of(job.model.spec.task), job.model.spec.outputs[0]
+    limits, known = parity.asked_of(job.target, job.precision, task, spec), Known(floats, floats)
+    if job.precision == "int8" and job.quantized is not None:
         scale = job.quantized.outputs[0]
-    tolerance, step = parity.tolerance_of(artifact.manifest), scale and scale[0]
-    check = check_agreement(task, output, tolerance, reference, found, step)
-    if check is None or check.passed is not False or not artifact.session.may_saturate:
-        return check
+        known = Known(floats, float_outputs(job.model, feeds, job.quantized.reference), step=scale and scale[0])
+        limits = int8_limits(task, spec, known)
+
+    def check(values: Array) -> list[parity.Check]:
+        answers = list(labels_kept(task, spec, limits, known, values))
+        if not answers:
+            detail = f"{task.title} has no labels to compare in {spec.role} {floats.shape}"
+            return [parity.Check("agreement", None, detail)]
+        text = ", ".join(text for _, text in answers)
+        return [parity.Check("agreement", all(kept for kept, _ in answers), f"{text}, of {len(floats)} images")]
+
+    checks = check(found)
+    if checks[0].passed is not False or not artifact.session.may_saturate:
+        return checks
     exact = artifact_outputs(artifact.path, feeds, exact_int8=True)
-    again = exact is not None and check_agreement(task, output, tolerance, reference, exact, step)
+    right = exact is not None and check(exact)[0].passed
     return (
-        dataclasses.replace(check, passed=None, detail=f"{check.detail}; {parity.SATURATES}")
-        if again and again.passed
-        else check
+        [dataclasses.replace(each, passed=None, detail=f"{each.detail}; {parity.SATURATES}") for each in checks]
+        if right
+        else checks
     )

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-
 from onenet import __version__
 from onenet.base.arrays import Array
 from onenet.base.files import sha256_of, size_of
 from onenet.base.images import PREPROCESSING
 from onenet.calibration.quantized import QuantizedModel
-from onenet.exporters.job import Job, as_list
+from onenet.exporters.job import Job
 from onenet.exporters.judgement import Judgement
+from onenet.exporters.references import OutputReference, limits_of, references
 from onenet.runtimes import golden
 from onenet.spec import TensorSpec
 
@@ -76,22 +75,28 @@ def lowering_of(job: Job) -> dict[str, object] | None:
 
 
 def golden_pair(job: Job, sample: Mapping[str, Array]) -> dict[str, object]:
-    """Golden input, and the reference's sampled output: the float model's, or the int8 simulation's for int8."""
+    """Golden input, and the reference's sampled output: the float model's, or the quantized program's, with its limits."""
     spec = job.model.spec
     ranges = job.quantized.input_ranges if job.quantized else (None,) * len(spec.inputs)
     inputs = [
         golden.make_input(tensor, sample.get(tensor.name), place, calibrated)
         for place, (tensor, calibrated) in enumerate(zip(spec.inputs, ranges, strict=True))
     ]
-    feeds = [torch.from_numpy(golden.read_input(e, t)) for e, t in zip(inputs, spec.inputs, strict=True)]
-    module = job.quantized.reference if job.quantized else job.model.module
-    with torch.no_grad():
-        values = [r.numpy() for r in as_list(module(*feeds))]
-    scales = job.quantized.outputs if job.quantized else (None,) * len(values)
-    outputs = [
-        golden.make_output(t.name, v, t.has_channels, scale) for t, v, scale in zip(spec.outputs, values, scales, strict=True)
-    ]
+    feeds = {t.name: golden.read_input(e, t) for e, t in zip(inputs, spec.inputs, strict=True)}
+    outputs = [golden_output(job, t, made) for t, made in zip(spec.outputs, references(job, feeds), strict=True)]
     return {"inputs": inputs, "outputs": outputs}
+
+
+def golden_output(job: Job, spec: TensorSpec, made: OutputReference) -> golden.Entry:
+    """The golden entry of one output, with what it may differ by."""
+    entry = golden.make_output(spec.name, made.reference, spec.has_channels, made.scale)
+
+    def pick(values: Array) -> Array:
+        return golden.sample_like(entry, values, spec.has_channels)
+
+    if job.precision == "int8":
+        entry = golden.with_floats(entry, pick(made.floats))
+    return entry | {"limits": limits_of(job, spec, made, pick).as_dict()}
 
 
 def tool_version(package: str) -> str:

@@ -155,6 +155,41 @@ def read_output(entry: Entry) -> Array:
     return values
 
 
+def with_floats(entry: Entry, floats: Array) -> Entry:
+    """An output's entry that holds the float model's values too, (pixels, channels) as ``sample_like`` picks them.
+
+    Of floats it keeps the difference to the reference, in 255 steps: what counts of it is its size.
+    """
+    if entry["dtype"] != "int8" and not entry["dtype"].startswith("float"):
+        return entry | {"float": {"shape": list(floats.shape), "dtype": str(floats.dtype), "data": encode(floats)}}
+    gap = floats - read_output(entry)
+    largest = float(np.abs(gap).max())
+    if not largest < LARGEST:
+        return entry  # NaN or infinity: the reference alone fails every file
+    step = line_of(0.0, largest * 255 / 127)[1]
+    coded = np.rint(gap / (step or 1.0)).clip(-127, 127).astype(np.int8)
+    return entry | {"float": {"shape": list(coded.shape), "dtype": "int8", "data": encode(coded), "step": step}}
+
+
+def read_floats(entry: Entry, reference: Array) -> Array:
+    """The float model's values, (pixels, channels); the reference's where the entry holds no others.
+
+    Raises:
+        KeyError, TypeError, ValueError: the entry is not what ``with_floats`` makes.
+    """
+    if "float" not in entry:
+        return reference
+    held = decode(entry["float"])
+    if held.shape != reference.shape:
+        raise ValueError(f"float values of shape {held.shape} beside {reference.shape}")
+    if "step" not in entry["float"]:
+        return held
+    if not is_real(entry["float"]["step"]):
+        raise ValueError(f"float values in steps of {entry['float']['step']!r}")
+    values: Array = reference + held.astype(np.float32) * np.float32(entry["float"]["step"])
+    return values
+
+
 def sample_like(entry: Entry, value: Array, channels: bool) -> Array:
     """The same positions of another output; shape (pixels, channels)."""
     return as_pixels(value, channels)[:: entry["stride"]]

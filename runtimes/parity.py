@@ -1,63 +1,31 @@
-"""Is the artifact the model? Names, then shapes, then values, against the golden pair and on images.
+"""Is the artifact the model? Names, then shapes, then values, against the golden pair.
 
-Every tolerance of the project is in ``TOLERANCES``.
+What values may differ by is the matter of ``onenet.runtimes.values``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from onenet.base import metrics
 from onenet.base.arrays import Array, paired
 from onenet.base.files import sha256_of
 from onenet.base.text import one_line
 from onenet.errors import CheckError
 from onenet.runtimes import golden
 from onenet.runtimes.artifact import Artifact, manifest_of, open_artifact, read_sidecar, sidecar_of
-from onenet.runtimes.manifest import Manifest
 from onenet.runtimes.session import RuntimeInfo
+from onenet.runtimes.values import NOT_COMPARED, TOLERANCES, Known, Limits, as_numbers, judge
 from onenet.spec import TensorSpec
 from onenet.targets import TARGETS
 from onenet.tasks import Task, task_of
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """What an artifact may differ by from its reference; None: not asked."""
-
-    relative: float | None = None
-    """Largest difference over the largest reference value."""
-    sqnr_db: float | None = None
-    mean_steps: float | None = None
-    """Mean difference in int8 steps of the output."""
-    most_steps: float | None = None
-    """Largest such difference in class values of a whole image: two of a thousand that changed places hardly move a mean."""
-    agreement: float | None = None
-    """Share of equal labels."""
-
-
-LABEL_AGREEMENT = 0.99
+SAME_LABELS = 0.99
 """Share of equal labels where the labels themselves are the output, or the task checks them in every precision."""
-TOLERANCES: dict[str, Tolerance] = {
-    # Another summation order costs 1e-7 to 1e-6 of the largest value; 1.2e-5 was seen between PyTorch and XNNPACK, each about
-    # 1e-5 from float64, on a golden picture full of edges. A wrong weight layout costs 1e-1.
-    "fp32": Tolerance(relative=2e-5),
-    # 11-bit mantissas through some 25 layers measure 55 to 75 dB.
-    "fp16": Tolerance(sqnr_db=50.0),
-    # Kernels round differently: XNNPACK and the reference kernels differ by one step in about 3 % of values.
-    "int8": Tolerance(mean_steps=1.0, most_steps=8.0, agreement=0.99),
-    # Against the same int8 weights in float arithmetic.
-    "w8": Tolerance(relative=2e-5),
-}
-
 NOT_OPENED = RuntimeInfo("not opened", "", "")
 """Stands for the runtime of a file that failed before one was needed."""
 SATURATES = "this CPU has no VNNI and its int8 kernels saturate; the artifact is right"
-UNTRAINED_AGREEMENT = 0.9
-"""Share of equal labels asked of random weights in int8: 0.7 steps of rounding measured 1.6 % of other labels there."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +35,11 @@ class Check:
     name: str
     passed: bool | None
     detail: str
+
+    @property
+    def compared(self) -> bool:
+        """Whether it is more than an excuse: what could not be compared is no pass."""
+        return not self.detail.startswith(NOT_COMPARED)
 
 
 @dataclass(frozen=True)
@@ -81,8 +54,8 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed; one that could not be done has ``passed`` None and counts as fine."""
-        return all(check.passed is not False for check in self.checks)
+        """Whether no check failed, and values were compared. Another one that could not be done, ``passed`` None, is fine."""
+        return all(check.passed is not False and check.compared for check in self.checks)
 
     def as_dict(self) -> dict[str, object]:
         """The checks as JSON values, with ``passed``."""
@@ -159,34 +132,46 @@ def check_signature(artifact: Artifact) -> list[Check]:
 def check_values_here(artifact: Artifact) -> list[Check]:
     """``check_values`` where this machine can run the artifact, and the reason where it cannot."""
     if not artifact.session.runs_here:
-        return [Check("values", None, one_line(f"unchecked: {artifact.session.runtime.kernels}"))]
+        return [Check("values", None, one_line(f"{NOT_COMPARED}: {artifact.session.runtime.kernels}"))]
     checks = check_values(artifact)
     if artifact.session.runtime.is_evaluator:
         return [replace(check, detail=f"{check.detail} (evaluator parity)") for check in checks]
     if any(check.passed is False for check in checks) and artifact.session.may_saturate:
-        return explain_saturation(artifact, checks)
+        return explain_saturation(artifact, checks, check_values)
     return checks
 
 
 def check_values(artifact: Artifact) -> list[Check]:
-    """Run the golden input and compare the sampled outputs."""
-    inputs, references = read_golden(artifact)
+    """Run the golden input and compare the sampled outputs, every one."""
+    inputs, entries = read_golden(artifact)
     results = artifact.run(inputs)
-    task = task_of(artifact.manifest.task)
+    manifest = artifact.manifest
+    task = task_of(manifest.task)
     checks = []
-    for (entry, reference), spec in paired(references, artifact.outputs):
-        found = golden.sample_like(entry, results[spec.name], spec.canonical().has_channels)
-        if found.shape != reference.shape:
-            detail = f"the golden output has shape {reference.shape}, the artifact gives {found.shape}"
+    for entry, spec in paired(entries, artifact.outputs):
+        canonical = spec.canonical()
+        found, known = golden.sample_like(entry.content, results[spec.name], canonical.has_channels), entry.known
+        if found.shape != known.reference.shape:
+            detail = f"the golden output has shape {known.reference.shape}, the artifact gives {found.shape}"
             checks.append(Check(f"values of {spec.name}", False, detail))
         else:
-            tolerance, step = tolerance_of(artifact.manifest), entry.get("scale")
-            checks.append(compare(task, spec, tolerance, reference, found, step))
+            limits = entry.limits or asked_of(manifest.target, manifest.precision, task, spec)
+            checks.append(Check(f"values of {spec.name}", *judge(task, canonical, limits, known, found)))
     return checks
 
 
-def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[golden.Entry, Array]]]:
-    """Golden inputs by name, and each golden output's entry with its values.
+@dataclass(frozen=True)
+class GoldenOutput:
+    """One output of the golden pair."""
+
+    content: golden.Entry
+    known: Known
+    limits: Limits | None
+    """None where the manifest gives none."""
+
+
+def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[GoldenOutput]]:
+    """Golden inputs by name, and each golden output.
 
     Raises:
         CheckError: the manifest's golden pair is damaged.
@@ -194,104 +179,36 @@ def read_golden(artifact: Artifact) -> tuple[dict[str, Array], list[tuple[golden
     try:
         pair = artifact.manifest.content["golden"]
         inputs = {t.name: golden.read_input(e, t.canonical()) for e, t in paired(pair["inputs"], artifact.inputs)}
-        references = [(entry, golden.read_output(entry)) for entry, _ in paired(pair["outputs"], artifact.outputs)]
-        if min(entry["stride"] for entry, _ in references) < 1:
-            raise ValueError("a stride below 1")
-        return inputs, references
+        return inputs, [read_golden_output(entry) for entry, _ in paired(pair["outputs"], artifact.outputs)]
     except (KeyError, TypeError, ValueError) as error:
         raise CheckError(f"the golden pair of {artifact.path.name} is damaged: {one_line(error)}") from error
 
 
-def tolerance_of(manifest: Manifest) -> Tolerance:
-    """The precision's tolerance; an untrained network's classes are nearly tied everywhere, so its labels prove less."""
-    precision = manifest.precision
-    tolerance, card = TOLERANCES[precision], TARGETS.cards().get(manifest.target)
+def read_golden_output(entry: golden.Entry) -> GoldenOutput:
+    """
+    Raises:
+        KeyError, TypeError, ValueError: the entry is damaged.
+    """
+    if entry["stride"] < 1:
+        raise ValueError("a stride below 1")
+    reference = as_numbers(golden.read_output(entry))
+    known = Known(as_numbers(golden.read_floats(entry, reference)), reference, step=entry.get("scale"))
+    return GoldenOutput(entry, known, Limits.from_dict(entry["limits"]) if "limits" in entry else None)
+
+
+def asked_of(target: str, precision: str, task: Task, spec: TensorSpec) -> Limits:
+    """What is asked of an output unless its network's own arithmetic asks for more."""
+    asked, card = TOLERANCES[precision], TARGETS.cards().get(target)
+    if spec.role == "labels":
+        return Limits() if precision == "int8" else Limits(labels=SAME_LABELS)
     if card is not None and precision in card.sqnr_db:
-        tolerance = replace(tolerance, sqnr_db=card.sqnr_db[precision])
-    return replace(tolerance, agreement=UNTRAINED_AGREEMENT) if manifest.untrained and tolerance.agreement else tolerance
+        asked = replace(asked, sqnr_db=card.sqnr_db[precision])
+    return replace(asked, labels=SAME_LABELS) if task.checks_labels and precision != "int8" else asked
 
 
-def compare(task: Task, spec: TensorSpec, tolerance: Tolerance, reference: Array, found: Array, step: float | None) -> Check:
-    """Hold (pixels, channels) values against a tolerance.
-
-    Args:
-        task: what the values are for; it says what labels are.
-        step: of int8 values; None where an output is not quantized.
-    """
-    passed, details = True, []
-    for whose, values in (("output", found), ("reference", reference)):
-        if not np.isfinite(values).all():
-            return Check(f"values of {spec.name}", False, f"the {whose} holds NaN or infinity")
-    if spec.role == "labels":
-        return replace(check_labels(task, spec, tolerance, reference, found, step), name=f"values of {spec.name}")
-    difference = np.abs(reference.astype(np.float64) - found)
-    if tolerance.relative is not None:
-        relative = float(difference.max() / max(np.abs(reference).max(), 1e-30))
-        passed &= relative <= tolerance.relative
-        details.append(f"relative difference {relative:.1e} (<= {tolerance.relative:.0e})")
-    if tolerance.sqnr_db is not None:
-        sqnr = metrics.sqnr_db(reference, found)
-        passed &= sqnr >= tolerance.sqnr_db
-        details.append(f"SQNR {sqnr:.1f} dB (>= {tolerance.sqnr_db:.0f})")
-    labels = None
-    if tolerance.agreement is not None or task.checks_labels:
-        labels = check_labels(task, spec, tolerance, reference, found, step)
-    if tolerance.mean_steps is not None and (step is not None or labels is None or labels.passed is None):
-        size = max(step or natural_step(reference), 1e-30)
-        steps = float(difference.mean() / size)
-        passed &= steps <= tolerance.mean_steps
-        details.append(f"{steps:.2f} steps off on average (<= {tolerance.mean_steps:.0f})")
-        if tolerance.most_steps is not None and spec.layout == "NC":
-            most = float(difference.max() / size)
-            passed &= most <= tolerance.most_steps
-            details.append(f"{most:.1f} at most (<= {tolerance.most_steps:.0f})")
-    if labels is not None and labels.passed is not None:
-        passed &= labels.passed
-        details.append(labels.detail)
-    return Check(f"values of {spec.name}", passed, ", ".join(details))
-
-
-def check_labels(
-    task: Task,
-    spec: TensorSpec,
-    tolerance: Tolerance,
-    reference: Array,
-    found: Array,
-    step: float | None,
-    unit: str = "",
-) -> Check:
-    """Whether two outputs, classes in axis 1, lead to the same labels; ``passed`` is None where there are none.
-
-    Args:
-        unit: what the share is of, where the sentence needs it (``of 70 images``).
-    """
-    if spec.role == "labels":
-        share: float | None = metrics.label_agreement(reference, found)
-    else:
-        share = task.agreement(reference, found, spec.role, tie_margin(tolerance, reference, step))
-    if share is None:
-        return Check("labels", None, f"{task.title} has no labels to compare in {spec.role} {reference.shape}")
-    needed = LABEL_AGREEMENT if tolerance.agreement is None else tolerance.agreement
-    return Check("labels", share >= needed, f"{task.agree_text} {share:.2%}{unit} (>= {needed:.0%})")
-
-
-def tie_margin(tolerance: Tolerance, reference: Array, step: float | None) -> float:
-    """How far apart two of the reference's values can be and still change places within the tolerance: twice its error."""
-    if tolerance.mean_steps is not None:
-        return 2 * tolerance.mean_steps * (step or natural_step(reference))
-    if tolerance.sqnr_db is not None:
-        return 2 * float(np.sqrt(np.square(reference, dtype=np.float64).mean())) * 10 ** (-tolerance.sqnr_db / 20)
-    return 2 * (tolerance.relative or 0.0) * float(np.abs(reference).max())
-
-
-def natural_step(reference: Array) -> float:
-    """The step that int8 would have for these values: their range in 255 parts."""
-    return float(np.ptp(reference)) / 255
-
-
-def explain_saturation(artifact: Artifact, native: list[Check]) -> list[Check]:
-    """Repeat the check with the quantized operators computed in float: right values there mean that the CPU saturates."""
-    exact = check_values(open_artifact(artifact.path, runtime=artifact.session.runtime.name, exact_int8=True))
+def explain_saturation(artifact: Artifact, native: list[Check], again: Callable[[Artifact], list[Check]]) -> list[Check]:
+    """Repeat checks with the quantized operators computed in float: right values there mean that the CPU saturates."""
+    exact = again(open_artifact(artifact.path, runtime=artifact.session.runtime.name, exact_int8=True))
     if not all(check.passed for check in exact):
         return native
     return [Check(n.name, None, f"{n.detail}; {SATURATES} (in exact arithmetic: {e.detail})") for n, e in paired(native, exact)]

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from onenet.base.arrays import Array
 from onenet.base.metrics import sqnr_db
-from onenet.runtimes.parity import Check, Tolerance, check_labels
-from onenet.spec import Role, TensorSpec
+from onenet.spec import Role
 from onenet.tasks import Task
 
 LARGEST = 999.0
@@ -64,20 +63,3 @@ def quality(task: Task, role: Role, reference: Array, found: Array, truth: Array
         return Quality(len(reference), sqnr, agreement, scores)
     own, floats = (task.score(value, role, truth, classes) for value in (found, reference))
     return Quality(len(reference), sqnr, agreement, {**own, **scores}, floats)
-
-
-def check_agreement(
-    task: Task, spec: TensorSpec, tolerance: Tolerance, reference: Array, found: Array, step: float | None
-) -> Check | None:
-    """Whether an artifact leads to the labels of what it was made from, on images; None for a task that does not ask.
-
-    Args:
-        spec: the output.
-        reference: outputs of what the artifact was made from: the float model, or the int8 program.
-        found: the artifact's.
-        step: of int8 values; None where the output is not quantized.
-    """
-    if not task.checks_labels:
-        return None
-    check = check_labels(task, spec, tolerance, reference, found, step, f" of {len(reference)} images")
-    return Check("agreement", check.passed, check.detail)

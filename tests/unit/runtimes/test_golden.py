@@ -228,3 +228,29 @@ def test_pixels_are_in_row_order_with_the_class_axis_last() -> None:
     pixels = golden.as_pixels(value, True)
     assert pixels.shape == (12, 2)
     assert pixels[5].tolist() == [value[0, 0, 1, 1], value[0, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("quantization", [None, (0.05, 3)])
+def test_the_float_model_s_values_travel_as_their_difference(quantization: tuple[float, int] | None) -> None:
+    floats = np.random.default_rng(0).normal(1, 1, (1, 3, 20, 20)).astype(np.float32)
+    program = np.rint(floats / 0.05) * np.float32(0.05)
+    entry = golden.make_output("logits", program, True, quantization)
+    picked = golden.sample_like(entry, floats, True)
+    reference = golden.read_output(entry)
+    held = json.loads(json.dumps(golden.with_floats(entry, picked)))
+    found = golden.read_floats(held, reference)
+    assert np.abs(found - picked).max() <= 0.51 * held["float"]["step"]
+    assert np.square(found - reference).mean() == pytest.approx(np.square(picked - reference).mean(), rel=1e-3)
+    assert np.array_equal(golden.read_floats(entry, reference), reference)  # where no others are held
+
+
+def test_the_float_model_s_labels_travel_as_they_are() -> None:
+    labels = np.random.default_rng(0).integers(0, 300, (1, 20, 20)).astype(np.int32)
+    entry = golden.make_output("labels", labels, False, None)
+    other = golden.sample_like(entry, labels + 1, False)
+    assert np.array_equal(golden.read_floats(golden.with_floats(entry, other), golden.read_output(entry)), other)
+
+
+def test_values_that_are_no_numbers_are_left_out() -> None:
+    entry = golden.make_output("logits", np.full((1, 2, 4, 4), np.nan, np.float32), True, None)
+    assert "float" not in golden.with_floats(entry, golden.read_output(entry))

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from onenet.errors import RequestError
-from onenet.runtimes.parity import TOLERANCES, compare
-from onenet.runtimes.quality import check_agreement, quality
+from onenet.runtimes.parity import asked_of
+from onenet.runtimes.quality import quality
+from onenet.runtimes.values import Known, int8_limits, judge
 from onenet.spec import ClassSpec, Role, TensorSpec, numbered_classes
 from onenet.tasks.classification import TASK, class_numbers, probabilities_of
 from onenet.tasks.image import ImageModel
@@ -53,36 +54,27 @@ def test_a_tie_is_solved_by_either_class_and_only_by_these() -> None:
     assert TASK.agreement(reference, third, "logits", margin=0.1) == 0.0
 
 
-@pytest.mark.parametrize("precision", TOLERANCES)
-def test_one_other_first_class_fails_every_precision(precision: str) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "w8"])
+def test_one_other_first_class_fails_every_float_precision(precision: str) -> None:
     reference = logits(1)
-    right = compare(TASK, LOGITS, TOLERANCES[precision], reference, reference.copy(), 0.05)
-    assert right.passed and "top-1 classes agree on 100.00% (>= 99%)" in right.detail
-    assert compare(TASK, LOGITS, TOLERANCES[precision], reference, flipped(reference, 1), 0.05).passed is False
+    limits, known = asked_of("onnx", precision, TASK, LOGITS), Known(reference, reference)
+    passed, detail = judge(TASK, LOGITS, limits, known, reference.copy())
+    assert passed and "top-1 classes agree on 100.00% (>= 99%)" in detail
+    passed, detail = judge(TASK, LOGITS, limits, known, flipped(reference, 1))
+    assert passed is False and "top-1 classes agree on 0.00%" in detail
 
 
-def test_one_int8_step_on_average_does_not_hide_another_first_class() -> None:
-    """Two classes change places: the mean difference is small, the label is another."""
+def test_another_first_class_of_int8_shows_where_the_values_are_near() -> None:
+    """Two classes change places: few values are another, the label is."""
     reference = np.array([[1.0, 0.5] + [0.0] * 98], np.float32)
-    found = reference.copy()
+    program = reference + 0.02 * np.float32(np.random.default_rng(0).choice([-0.5, 0.5], reference.shape))
+    found = program.copy()
     found[0, :2] = found[0, 1::-1]
-    check = compare(TASK, LOGITS, TOLERANCES["int8"], reference, found, 0.02)
-    assert "0.50 steps off on average" in check.detail
-    assert check.passed is False
-
-
-@pytest.mark.parametrize(("wrong", "passed"), [(0, True), (1, True), (2, False)])
-def test_agreement_on_images_is_a_check(wrong: int, passed: bool) -> None:
-    reference = logits(100)
-    check = check_agreement(TASK, LOGITS, TOLERANCES["int8"], reference, flipped(reference, wrong), 0.02)
-    assert check is not None
-    assert (check.name, check.passed) == ("agreement", passed)
-    assert f"{1 - wrong / 100:.2%} of 100 images" in check.detail
-
-
-def test_outputs_without_classes_compare_nothing_and_do_not_pass() -> None:
-    check = check_agreement(TASK, LOGITS, TOLERANCES["int8"], np.zeros((5, 1)), np.zeros((5, 1)), 0.02)
-    assert check is not None and check.passed is None
+    known = Known(reference, program, step=0.02)
+    limits = int8_limits(TASK, LOGITS, known)
+    assert judge(TASK, LOGITS, limits, known, program)[0] is True
+    passed, detail = judge(TASK, LOGITS, limits, known, found)
+    assert passed is False and "top-1 classes agree on 0.00%" in detail
 
 
 # --- scores -------------------------------------------------------------

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 from onenet.base.files import check_folder
 from onenet.base.progress import Progress
 from onenet.base.quiet import quiet
-from onenet.errors import RequestError, ToolError
+from onenet.errors import OneNetError, RequestError, ToolError
 from onenet.exporters.options import ExportOptions
-from onenet.exporters.results import ExportedArtifact, Exports
+from onenet.exporters.results import ExportedArtifact, Exports, FailedExport
 from onenet.targets import check_pair, combinations
 
 if TYPE_CHECKING:
     from onenet.calibration.quantized import QuantizedModel
-    from onenet.calibration.samples import LabelledImages, Samples
+    from onenet.calibration.record import CalibrationRecord
+    from onenet.calibration.samples import LabelledImages, Samples, SampleStream
+    from onenet.calibration.search import SearchResult
     from onenet.exporters.quantization import Quantization
     from onenet.model import Model
 
@@ -31,12 +33,12 @@ def export_all(options: ExportOptions | None = None, progress: Progress | None =
         progress: told of each step; warnings are Python's without it.
 
     Returns:
-        The artifacts, in the order asked.
+        The artifacts, in the order asked; and ``failed``, what could not be made while something else could.
 
     Raises:
         RequestError: options that exclude each other, or files and folders that cannot be used; before any work.
-        CheckError: an artifact failed a check, or a budget cannot be met. What was finished before stays.
-        ToolError: a converter is missing or failed, or the disk is full.
+        CheckError: nothing could be made, as an artifact failed a check or a budget cannot be met.
+        ToolError: nothing could be made, as a converter is missing or failed, or the disk is full.
     """
     options, progress = options or ExportOptions(), progress or Progress()
     quantization = check_options(options)
@@ -47,14 +49,39 @@ def export_all(options: ExportOptions | None = None, progress: Progress | None =
     evaluation = load_evaluation(options, model)
     source = quantization.open_source(model, progress) if quantization else None
     lowered = lower_quietly(model, progress)
-    exports = Exports()
+    exports, calibrated = Exports(), None
     if quantization is not None and source is not None:
-        exports.quantized, exports.search = quantization.quantize(lowered, source, evaluation, progress)
+        calibrated = calibrate(quantization, lowered, source, evaluation, progress)
+        if not isinstance(calibrated, OneNetError):
+            exports.quantized, exports.search = calibrated
     for target, precision in combinations(options.target, options.precisions):
-        network = exports.quantized if precision == "int8" else lowered
-        assert network is not None  # there is a quantization wherever int8 was asked for
-        exports.append(make_artifact(options, target, precision, network, evaluation, progress))
+        try:
+            if precision == "int8" and isinstance(calibrated, OneNetError):
+                raise calibrated
+            network = exports.quantized if precision == "int8" else lowered
+            assert network is not None  # there is a quantization wherever int8 was asked for
+            exports.append(make_artifact(options, target, precision, network, evaluation, progress))
+        except OneNetError as error:
+            exports.failed.append(FailedExport(target, precision, error))
+    exports.raise_failed()
     return exports
+
+
+def calibrate(
+    quantization: Quantization,
+    lowered: Model,
+    source: SampleStream | CalibrationRecord,
+    evaluation: LabelledImages | Samples | None,
+    progress: Progress,
+) -> tuple[QuantizedModel, SearchResult | None] | OneNetError:
+    """What int8 is made of; or why it cannot be made, which does not concern other precisions."""
+    from onenet.exporters.failure import explained_as
+
+    try:
+        with explained_as(f"calibrating {lowered.spec.name} for int8", "-p w8 or -p fp16"):
+            return quantization.quantize(lowered, source, evaluation, progress)
+    except OneNetError as error:
+        return error
 
 
 def check_options(options: ExportOptions) -> Quantization | None:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from onenet.base.arrays import Array
 from onenet.base.files import publish, size_of, temporary_folder
-from onenet.base.quiet import last_lines
-from onenet.base.text import first_line, one_line
 from onenet.calibration.decide import quantize_weights
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples
-from onenet.errors import OneNetError, RequestError, ToolError
+from onenet.errors import RequestError
 from onenet.exporters.exporter import Exporter, exporter_of
+from onenet.exporters.failure import explained, explained_as, tries_of
 from onenet.exporters.job import Job
 from onenet.exporters.judgement import judge
 from onenet.exporters.manifest import describe, make_manifest, to_json
@@ -52,18 +51,22 @@ def export(
     Raises:
         RequestError: an impossible combination, or an output folder that cannot be written.
         CheckError: the artifact failed a check; nothing was written.
-        ToolError: the converter failed, or the disk is full; nothing was written.
+        ConversionError: the converter failed, or the file cannot be run here; names the operator and the layer where they are
+            known. Nothing was written.
+        ToolError: a converter is missing, or the disk is full; nothing was written.
     """
     start = time.monotonic()
     precision = precision or ("int8" if isinstance(model, QuantizedModel) else "fp32")
     check_pair(target, precision, io)
-    job = make_job(model, target, precision, io, winograd)
+    with explained_as(f"preparing {model.spec.name} for {target} {precision}", *tries_of(target, precision)):
+        job = make_job(model, target, precision, io, winograd)
     check_inputs(job)
     out = Path(out)
     with temporary_folder(out) as folder:
         path = folder / job.file_name
         manifest = make(job, path, first_sample(job, evaluation))
-        judgement = judge(job, path, evaluation) if verify else None
+        with explained(job, "checking", path):
+            judgement = judge(job, path, evaluation) if verify else None
         described = describe(manifest, path, judgement, job.quantized)
         size = size_of(path)
         publish_both(path, described, out)
@@ -93,12 +96,14 @@ def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, object]:
         sample: an array for each input, the golden input; empty where there is none.
 
     Raises:
-        ToolError: the converter failed.
+        ConversionError: the converter failed.
+        ToolError: it is not installed.
     """
     exporter, card = exporter_of(job.target), target_of(job.target)
     run_converter(exporter, job, path)
-    manifest = make_manifest(job, card.layout, card.packages, exporter.io_quantization(path), sample)
-    exporter.embed(path, to_json(manifest))
+    with explained(job, "describing"):
+        manifest = make_manifest(job, card.layout, card.packages, exporter.io_quantization(path), sample)
+        exporter.embed(path, to_json(manifest))
     return manifest
 
 
@@ -125,21 +130,10 @@ def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str
 def run_converter(exporter: Exporter, job: Job, path: Path) -> None:
     """
     Raises:
-        ToolError: it failed; says how, and what it printed last.
+        ConversionError: it failed; says how, and at what.
     """
-    try:
+    with explained(job, "converting"):
         exporter.convert(job, path)
-    except (OneNetError, OSError):
-        raise
-    except Exception as error:  # converters raise anything, from ValueError to MLIR's own types
-        said = f"{type(error).__name__}: {first_line(error)}{printed_text(error)}"
-        raise ToolError(f"{job.target} conversion of {job.model.spec.name} failed: {said}") from error
-
-
-def printed_text(error: Exception) -> str:
-    """What a converter printed before it failed, as the end of a sentence."""
-    lines = " | ".join(last_lines(error))
-    return f"; it printed: {one_line(lines)}" if lines else ""
 
 
 def first_sample(job: Job, evaluation: Samples | LabelledImages | None) -> dict[str, Array]:

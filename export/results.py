@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from onenet.base.quiet import last_lines
+from onenet.errors import CheckError, ConversionError, OneNetError, RequestError, ToolError
 
 if TYPE_CHECKING:
     from onenet.calibration.quantized import QuantizedModel
@@ -41,6 +44,7 @@ class ExportedArtifact:
             "verification": self.verification.as_dict() if self.verification else None,
             "quality": self.quality.as_dict() if self.quality else None,
             "preview": str(self.preview) if self.preview else None,
+            "failed": None,
         }
 
     @property
@@ -86,19 +90,85 @@ class ExportedArtifact:
         return html_table([self])
 
 
+@dataclass(frozen=True, repr=False)
+class FailedExport:
+    """An artifact that was asked for and could not be made."""
+
+    target: str
+    precision: str
+    error: OneNetError
+    """What ``onenet.export`` raises of it."""
+
+    @property
+    def reason(self) -> str:
+        """One line: where it failed, why, and what to try."""
+        return str(self.error)
+
+    @property
+    def operator(self) -> str:
+        """At which it failed, as torch names it; empty where that is not known."""
+        return self.error.operator if isinstance(self.error, ConversionError) else ""
+
+    @property
+    def layer(self) -> str:
+        """Path of the operator's module in the network; empty where it is not known, and for the network itself."""
+        return self.error.layer if isinstance(self.error, ConversionError) else ""
+
+    @property
+    def printed(self) -> tuple[str, ...]:
+        """The last lines that the converter printed."""
+        return last_lines(self.error)
+
+    def as_dict(self) -> dict[str, object]:
+        """As JSON values, with the keys that an artifact has too: target and precision."""
+        failed = {"reason": self.reason, "operator": self.operator, "layer": self.layer, "printed": list(self.printed)}
+        return {"target": self.target, "precision": self.precision, "failed": failed}
+
+    def cells(self, heads: Sequence[str]) -> dict[str, str]:
+        """Its row in a table with the columns ``heads``."""
+        return {**dict.fromkeys(heads, "-"), "file": f"{self.target} {self.precision}", "checked": "failed"}
+
+    def __repr__(self) -> str:
+        return f"<{self.target} {self.precision} failed: {self.reason}>"
+
+
 class Exports(list[ExportedArtifact]):
-    """The artifacts of one ``export_all``, in the order in which they were made."""
+    """The artifacts of one ``export_all``, in the order in which they were made; what could not be made is in ``failed``."""
 
     quantized: QuantizedModel | None = None
     """What the int8 artifacts were made of."""
     search: SearchResult | None = None
     """How the layers that stay in float were chosen, where a budget asked for it."""
 
+    def __init__(self, artifacts: Iterable[ExportedArtifact] = (), failed: Iterable[FailedExport] = ()) -> None:
+        super().__init__(artifacts)
+        self.failed = list(failed)
+        """What was asked for and could not be made, in the order asked."""
+
+    @property
+    def exit_code(self) -> int:
+        """The command line's: 0 where nothing failed, 1 where something failed a check, else that of the worst error."""
+        codes = {each.error.exit_code for each in self.failed}
+        return CheckError.exit_code if CheckError.exit_code in codes else max(codes, default=0)
+
+    def raise_failed(self) -> None:
+        """
+        Raises:
+            OneNetError: nothing at all could be made; the only error, or one that tells the reason of each.
+        """
+        if self or not self.failed:
+            return
+        if len({each.reason for each in self.failed}) == 1:
+            raise self.failed[0].error
+        kinds = {each.exit_code: each for each in (CheckError, RequestError, ToolError)}
+        reasons = "; ".join(f"{each.target} {each.precision}: {each.reason}" for each in self.failed)
+        raise kinds[self.exit_code](f"nothing could be exported: {reasons}") from self.failed[0].error
+
     def __repr__(self) -> str:
-        return "[" + ",\n ".join(map(repr, self)) + "]"
+        return "[" + ",\n ".join(map(repr, [*self, *self.failed])) + "]"
 
     def _repr_html_(self) -> str:
-        return html_table(self)
+        return html_table(self, self.failed)
 
 
 def columns(artifacts: Sequence[ExportedArtifact]) -> tuple[str, ...]:
@@ -112,13 +182,14 @@ def columns(artifacts: Sequence[ExportedArtifact]) -> tuple[str, ...]:
     return ("file", "size", "SQNR", "labels", *(metrics()[name].title for name in main), "s", "checked")
 
 
-def html_table(artifacts: Sequence[ExportedArtifact]) -> str:
-    """A table, a row for each artifact, as notebooks show it."""
+def html_table(artifacts: Sequence[ExportedArtifact], failed: Sequence[FailedExport] = ()) -> str:
+    """A table, a row for each artifact, as notebooks show it; under it, a line for each that could not be made."""
     heads = columns(artifacts)
-    rows = [artifact.cells(heads) for artifact in artifacts]
+    rows = [artifact.cells(heads) for artifact in artifacts] + [each.cells(heads) for each in failed]
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(row[name])}</td>" for name in heads) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    reasons = "".join(f"<p>{escape(each.reason)}</p>" for each in failed)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{reasons}"
 
 
 def size_text(count: int) -> str:

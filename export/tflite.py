@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -303,6 +304,13 @@ class TFLiteExporter(Exporter):
         entry.name, entry.buffer = METADATA.encode(), len(model.buffers) - 1
         model.metadata = [*(model.metadata or []), entry]
         path.write_bytes(pack(model))
+
+    def named_in(self, path: Path, text: str) -> list[str]:
+        """LiteRT: ``Node number 10 (STABLEHLO_SCATTER) failed to prepare``."""
+        model = unpack(path.read_bytes())
+        graph, numbers = model.subgraphs[0], [int(number) for number in re.findall(r"Node number (\d+)", text)]
+        results = [graph.operators[number].outputs[0] for number in numbers if number < len(graph.operators)]
+        return [graph.tensors[result].name.decode().partition(".")[0] for result in results]
 
 
 EXPORTER = TFLiteExporter()

@@ -4,7 +4,8 @@
      ├─ CheckError      1  an artifact, a budget or a comparison failed its check
      ├─ RequestError    2  the request cannot be carried out as written
      └─ ToolError       3  a converter, runtime, file system or device failed
-         └─ NotShownError  a runtime cannot show what was asked of it
+         ├─ ConversionError  a converter, or what checks its file, failed on the network at hand
+         └─ NotShownError    a runtime cannot show what was asked of it
 
 A message is one line: what was asked, what was found, what is supported, what to do.
 """
@@ -34,6 +35,20 @@ class ToolError(OneNetError):
     """A tool, a runtime, the file system or a device failed."""
 
     exit_code = 3
+
+
+class ConversionError(ToolError):
+    """A converter, or what checks its file, failed on the network at hand.
+
+    Attributes:
+        operator: at which it failed, as torch names it (``asinh``); empty where that is not known.
+        layer: the module path of that operator in the user's network (``blocks.0.act``); empty where it is not known, and for
+            the network's own ``forward``.
+    """
+
+    def __init__(self, text: str, operator: str = "", layer: str = "") -> None:
+        super().__init__(text)
+        self.operator, self.layer = operator, layer
 
 
 class NotShownError(ToolError):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+STYLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""What a terminal takes for a colour or a movement (ECMA-48, control sequences)."""
+
 
 def shape_text(shape: tuple[int, ...]) -> str:
     """(1, 3, -1, 8) as ``1x3x?x8``; a scalar as ``scalar``."""
@@ -21,6 +26,11 @@ def one_line(error: BaseException | str) -> str:
 def first_line(error: BaseException) -> str:
     """The first non-empty line of an exception's text, or its type."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def without_style(text: str) -> str:
+    """A text that was made for a terminal, without its colours, and of lines that were written over only the last state."""
+    return "\n".join(STYLE.sub("", line).rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
 def printable(text: str) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -111,8 +112,13 @@ def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def print_exported(exports: Exports) -> None:
-    """The summary: one row per artifact, after the choices that a budget left."""
+def print_exported(exports: Exports, *, verbose: bool = False) -> None:
+    """The summary: one row per artifact, after the choices that a budget left; what failed, and why, at the end.
+
+    Args:
+        exports: at least one artifact, and what could not be made.
+        verbose: with the last lines that the converter of what failed printed.
+    """
     from onenet.tasks import metrics
 
     if exports.search is not None:
@@ -123,6 +129,9 @@ def print_exported(exports: Exports) -> None:
         cells = [escape(cell) for cell in artifact.cells(heads).values()]
         colour = "green" if artifact.checked in ("yes", "evaluator") else "yellow"
         table.add_row(*cells[:-1], f"[{colour}]{cells[-1]}[/{colour}]")
+    for failed in exports.failed:
+        cells = [escape(cell) for cell in failed.cells(heads).values()]
+        table.add_row(*cells[:-1], f"[red]{cells[-1]}[/red]")
     out = stdout()
     out.print()
     out.print(table)
@@ -145,6 +154,16 @@ def print_exported(exports: Exports) -> None:
     for artifact in exports:
         picture = f"  (picture: {artifact.preview.name})" if artifact.preview else ""
         out.print(f"{artifact.path}{picture}", soft_wrap=True, markup=False)
+    for failed in exports.failed:
+        out.print(f"\n{failed.target} {failed.precision}: {failed.reason}", style="red", markup=False)
+        if verbose:
+            print_lines(failed.printed)
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """What a converter printed last, on stderr and as it is."""
+    for line in lines:
+        typer.echo(f"  {line}", err=True)
 
 
 def print_search(search: SearchResult) -> None:

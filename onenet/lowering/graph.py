@@ -23,6 +23,9 @@ from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.lowering.operators import Operator
 
+LAYER = "nn_module_stack"
+"""Where torch.export keeps the modules that an operator is called in, with their paths in the network."""
+
 
 def channel_affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """``x * scale + shift`` per channel (axis 1). The one form in which rules speak of normalisation and BatchNorm."""
@@ -52,6 +55,7 @@ class Graph:
 
     def _adopt(self, module: GraphModule) -> None:
         self.module = module
+        self.layer: object = None
         for node in module.graph.nodes:
             value = node.meta.get("val", self.value(node))
             if isinstance(value, Tensor):
@@ -81,14 +85,18 @@ class Graph:
 
     @contextmanager
     def before(self, node: Node) -> Iterator[None]:
-        """Insert what is called inside the ``with`` block in front of ``node``."""
+        """Insert what is called inside the ``with`` block in front of ``node``, as a part of the same layer of the network."""
+        around, self.layer = self.layer, node.meta.get(LAYER) or self.layer
         with self.module.graph.inserting_before(node):
             yield
+        self.layer = around
 
     def call(self, target: Operator, *args: Any) -> Node:
         """Insert a call at the current place; its shape is computed on meta tensors."""
         node = self.module.graph.call_function(target, args)
         node.meta["val"] = computed(target, args, {})
+        if self.layer:
+            node.meta[LAYER] = self.layer
         return node
 
     def constant(self, value: Tensor) -> Node:
@@ -166,6 +174,17 @@ def target_of(node: Node) -> Operator:
     """What a call's node calls."""
     assert callable(node.target)
     return node.target
+
+
+def layer_of(node: Node) -> str:
+    """Path of the module that a node is called in, in the network that was traced; empty for the network itself.
+
+    What calibration put in is called nowhere: it counts to the layer of what it reads.
+    """
+    while node.meta.get(LAYER) is None and node.all_input_nodes:
+        node = node.all_input_nodes[0]
+    paths = [path for path, _ in (node.meta.get(LAYER) or {}).values()]
+    return next((path for path in reversed(paths) if path), "")
 
 
 def name_of(node: Node) -> str:

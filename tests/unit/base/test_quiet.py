@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -30,9 +31,9 @@ def failing(*lines: str, raw: bytes = b"") -> None:
 
 def test_the_last_lines_stay_with_the_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="wrong") as caught:
-        failing(*(f"line {number}" for number in range(9)), raw=b"\nfrom C \xff\n")
-    assert last_lines(caught.value) == ("line 8", "from C \N{REPLACEMENT CHARACTER}", "unfinished")
-    assert len(last_lines(caught.value)) == LINES
+        failing(*(f"line {number}" for number in range(30)), raw=b"\nfrom C \xff\n")
+    assert last_lines(caught.value)[-3:] == ("line 29", "from C \N{REPLACEMENT CHARACTER}", "unfinished")
+    assert len(last_lines(caught.value)) == LINES == 20
     assert capfd.readouterr() == ("", "")
 
 
@@ -53,3 +54,45 @@ def test_a_child_process_is_silent_too(capfd: pytest.CaptureFixture[str]) -> Non
     with quiet():
         subprocess.run([sys.executable, "-c", "print('child')"], check=True)
     assert capfd.readouterr() == ("", "")
+
+
+def logging_and_failing(logger: logging.Logger) -> None:
+    with quiet():
+        logger.debug("too much")
+        logger.error("\n\nERROR - converting '%s' op\n", "asinh")
+        raise ValueError("wrong")
+
+
+def test_what_is_logged_is_kept_too_and_reaches_no_handler(capfd: pytest.CaptureFixture[str]) -> None:
+    logger, heard = logging.getLogger("converter"), list[str]()
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(ValueError, match="wrong") as caught:
+            logging_and_failing(logger)
+        logger.error("after")
+    finally:
+        logger.removeHandler(handler)
+    assert last_lines(caught.value) == ("ERROR - converting 'asinh' op",)
+    assert heard == ["after"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_of_what_is_made_for_a_terminal_the_last_state_is_kept() -> None:
+    with pytest.raises(ValueError, match="wrong") as caught:
+        failing("0 %\r50 %\r", "\x1b[96mblue\x1b[0m")
+    assert last_lines(caught.value) == ("50 %", "blue", "unfinished")
+
+
+def failing_from() -> None:
+    try:
+        failing("inside")
+    except ValueError as error:
+        raise KeyError("ours") from error
+
+
+def test_an_error_has_the_lines_of_what_it_was_raised_from() -> None:
+    with pytest.raises(KeyError) as caught:
+        failing_from()
+    assert last_lines(caught.value) == ("inside", "unfinished")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onenet.base.text import first_line, one_line, printable, shape_text
+from onenet.base.text import first_line, one_line, printable, shape_text, without_style
 
 
 @pytest.mark.parametrize(("shape", "text"), [((1, 3, -1, 8), "1x3x?x8"), ((), "scalar"), ((7,), "7")])
@@ -23,3 +23,8 @@ def test_first_line_and_names() -> None:
     assert first_line(ValueError("\n  first\nsecond")) == "first"
     assert first_line(KeyError()) == "KeyError"
     assert printable("a\nb\x00") == "a?b?"
+
+
+def test_what_was_made_for_a_terminal() -> None:
+    assert without_style("\x1b[1;31mred\x1b[0m and \x1b[2Kplain") == "red and plain"
+    assert without_style("0 %\r99 %\nnext\r\n") == "99 %\nnext\n"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from onenet.base.quiet import quiet
 from onenet.cli import console
+from onenet.errors import ConversionError
+from onenet.exporters.results import ExportedArtifact, Exports, FailedExport
 from onenet.runtimes.parity import Check, Verification
 from onenet.runtimes.session import RuntimeInfo
 
@@ -60,3 +64,40 @@ def test_a_check_that_could_not_be_made_is_neither_right_nor_wrong(capsys: pytes
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("net.onnx: FAILED")
     assert [line.split()[:2] for line in lines[2:]] == [["✓", "bytes"], ["–", "values"], ["✗", "labels"]]
+
+
+def converter_fails() -> None:
+    try:
+        with quiet():
+            print("last words of [a] converter")
+            raise AttributeError("asinh")
+    except AttributeError as error:
+        text = (
+            "converting net for coreml fp32 failed at asinh in layer blocks.0[1]: AttributeError: type object 'Builder' has no"
+        )
+        raise ConversionError(f"{text} attribute 'asinh'; try another target (-t tflite or -t onnx)", "asinh") from error
+
+
+def exports_with_a_failure() -> Exports:
+    """An artifact, and what could not be made."""
+    made = ExportedArtifact(Path("build/a_rather_long_name_int8.tflite"), {"task": "segmentation"}, 968699, 13.2, None, None)
+    with pytest.raises(ConversionError) as caught:
+        converter_fails()
+    return Exports([made], [FailedExport("coreml", "fp32", caught.value)])
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_failed_is_a_row_and_a_reason_within_80_columns(
+    verbose: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    exports = exports_with_a_failure()
+    console.print_exported(exports, verbose=verbose)
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = [line for line in lines if line.startswith("coreml fp32 ")]
+    assert row.split() == ["coreml", "fp32", "-", "-", "-", "-", "-", "failed"]
+    place = next(number for number, line in enumerate(lines) if line.startswith("coreml fp32:"))
+    assert " ".join(" ".join(lines[place:]).split()) == f"coreml fp32: {exports.failed[0].reason}"
+    assert printed.err == ("  last words of [a] converter\n" if verbose else "")

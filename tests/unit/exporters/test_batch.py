@@ -10,9 +10,10 @@ import pytest
 
 import onenet
 from onenet.base.progress import Progress
-from onenet.errors import RequestError
+from onenet.errors import CheckError, ConversionError, OneNetError, RequestError, ToolError
 from onenet.exporters.batch import export_all
 from onenet.exporters.options import ExportOptions
+from onenet.exporters.results import ExportedArtifact
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,82 @@ def test_it_tells_its_steps_and_warns(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert told == ["loading PyTorch", "building the model", "reading the images"]
     with pytest.raises(Stop), pytest.warns(UserWarning, match="calibrating on the shipped nuclei images"):
         export_all(options)
+
+
+NET = """
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+"""
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> dict[str, Any]:
+    """Of an export of a small network."""
+    (tmp_path / "net.py").write_text(NET)
+    return {"model": f"{tmp_path / 'net.py'}:make", "input_size": (8, 8), "out": tmp_path / "out"}
+
+
+def fail_at(errors: dict[tuple[str, str], BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let these pairs fail, and make no file of the others."""
+
+    def make(_: object, target: str, precision: str, *__: object) -> ExportedArtifact:
+        if (target, precision) in errors:
+            raise errors[target, precision]
+        return ExportedArtifact(Path(f"{target}_{precision}"), {"task": "segmentation"}, 1, 0.0, None, None)
+
+    monkeypatch.setattr("onenet.exporters.batch.make_artifact", make)
+
+
+@pytest.mark.parametrize(("error", "code"), [(CheckError("wrong"), 1), (RequestError("no"), 2), (ToolError("broken"), 3)])
+def test_a_pair_that_fails_does_not_end_the_others(
+    error: OneNetError, code: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at({("tflite", "fp32"): error}, monkeypatch)
+    exports = onenet.export_all(ExportOptions(target=("tflite", "onnx"), precision=("fp32", "fp16"), **options))
+    assert [each.path.name for each in exports] == ["tflite_fp16", "onnx_fp32", "onnx_fp16"]
+    assert [(each.target, each.precision, each.error) for each in exports.failed] == [("tflite", "fp32", error)]
+    assert exports.exit_code == code
+
+
+def test_where_every_pair_fails_it_is_an_error(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    only = ToolError("broken")
+    fail_at({("tflite", "fp32"): only, ("onnx", "fp32"): CheckError("wrong")}, monkeypatch)
+    with pytest.raises(ToolError) as caught:
+        onenet.export_all(ExportOptions(**options))
+    assert caught.value is only
+    with pytest.raises(CheckError, match=r"^nothing could be exported: tflite fp32: broken; onnx fp32: wrong$"):
+        onenet.export_all(ExportOptions(target=("tflite", "onnx"), **options))
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), SystemExit(3)])
+def test_who_ends_it_ends_it_all(ending: BaseException, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_at({("tflite", "fp32"): ending}, monkeypatch)
+    with pytest.raises(type(ending)):
+        onenet.export_all(ExportOptions(target=("tflite", "onnx"), **options))
+
+
+@pytest.mark.filterwarnings("ignore:calibrating on the shipped nuclei images")
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (CheckError("no budget holds"), CheckError, "no budget holds"),
+        (IndexError("x"), ConversionError, "calibrating make for int8 failed: IndexError: x; try -p w8 or -p fp16"),
+    ],
+)
+def test_a_calibration_that_fails_does_not_end_other_precisions(
+    error: Exception, kind: type[OneNetError], reason: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def observe(*_: object, **__: object) -> None:
+        raise error
+
+    fail_at({}, monkeypatch)
+    monkeypatch.setattr("onenet.calibration.observe.observe", observe)
+    exports = onenet.export_all(ExportOptions(target=("tflite", "onnx"), precision="fp32", int8=True, **options))
+    assert [each.path.name for each in exports] == ["tflite_fp32", "onnx_fp32"]
+    assert [(each.target, each.precision) for each in exports.failed] == [("tflite", "int8"), ("onnx", "int8")]
+    assert (type(exports.failed[0].error), exports.failed[0].reason) == (kind, reason)
+    with pytest.raises(kind) as caught:  # of the same reason for every target there is one line
+        onenet.export_all(ExportOptions(target=("tflite", "onnx"), int8=True, **options))
+    assert str(caught.value) == reason

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onenet.exporters.results import ExportedArtifact, Exports
+import pytest
+
+from onenet.errors import CheckError, ConversionError, OneNetError, RequestError, ToolError
+from onenet.exporters.results import ExportedArtifact, Exports, FailedExport
 from onenet.runtimes.parity import Check, Verification
 from onenet.runtimes.quality import Quality
 from onenet.runtimes.session import RuntimeInfo
@@ -31,5 +34,51 @@ def test_results_are_readable() -> None:
 
 def test_results_as_json() -> None:
     content = artifact("a.onnx").as_dict()
-    assert set(content) == {"path", "target", "precision", "bytes", "seconds", "verification", "quality", "preview"}
-    assert (content["seconds"], content["preview"]) == (3.21, None)
+    assert set(content) == {"path", "target", "precision", "bytes", "seconds", "verification", "quality", "preview", "failed"}
+    assert (content["seconds"], content["preview"], content["failed"]) == (3.21, None, None)
+
+
+def failed(error: OneNetError, target: str = "coreml") -> FailedExport:
+    return FailedExport(target, "fp32", error)
+
+
+def test_what_failed_is_shown_with_its_reason() -> None:
+    one = failed(ConversionError("failed at asinh <here>", "asinh", "blocks.0"))
+    exports = Exports([artifact("a.onnx")], [one])
+    assert repr(exports).splitlines()[1] == " <coreml fp32 failed: failed at asinh <here>>]"
+    page = exports._repr_html_()
+    assert page.count("<tr>") == 3
+    assert "<td>coreml fp32</td>" in page and "<td>failed</td>" in page
+    assert page.endswith("<p>failed at asinh &lt;here&gt;</p>")
+    reason = {"reason": "failed at asinh <here>", "operator": "asinh", "layer": "blocks.0", "printed": []}
+    assert one.as_dict() == {"target": "coreml", "precision": "fp32", "failed": reason}
+    assert failed(CheckError("wrong")).as_dict()["failed"] == {**reason, "reason": "wrong", "operator": "", "layer": ""}
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([], 0),
+        ([ToolError("a")], 3),
+        ([RequestError("a")], 2),
+        ([RequestError("a"), ConversionError("b")], 3),
+        ([ToolError("a"), CheckError("b")], 1),
+    ],
+)
+def test_the_exit_code_is_that_of_a_failed_check_or_else_of_the_worst_error(errors: list[OneNetError], code: int) -> None:
+    assert Exports([artifact("a.onnx")], map(failed, errors)).exit_code == code
+
+
+def test_nothing_is_raised_while_something_was_made() -> None:
+    Exports([artifact("a.onnx")], [failed(ToolError("a"))]).raise_failed()
+    Exports().raise_failed()
+
+
+def test_where_nothing_was_made_the_only_reason_is_raised_or_all_of_them() -> None:
+    error = ConversionError("a", "asinh")
+    with pytest.raises(ConversionError) as caught:
+        Exports([], [failed(error), failed(error, "onnx")]).raise_failed()
+    assert caught.value is error
+    with pytest.raises(CheckError) as several:
+        Exports([], [failed(error), failed(CheckError("b"), "onnx")]).raise_failed()
+    assert str(several.value) == "nothing could be exported: coreml fp32: a; onnx fp32: b"

@@ -12,6 +12,7 @@ from onenet.lowering.graph import (
     arguments,
     channel_affine,
     copied,
+    layer_of,
     name_of,
     parts_of,
     shape,
@@ -72,6 +73,30 @@ def test_a_new_node_has_its_shape_and_a_constant_its_own_name() -> None:
     assert graph.value(3) is None
     graph.replace(relu, new)
     assert calls(graph.finish()) == ["channel_affine"]
+
+
+def test_a_new_node_is_a_part_of_the_layer_in_front_of_which_it_stands() -> None:
+    graph = graph_of(stack(nn.ReLU(), nn.Sequential(nn.Sigmoid())))
+    (relu,), (sigmoid,) = graph.calls(aten.relu.default), graph.calls(aten.sigmoid.default)
+    with graph.before(sigmoid):
+        inner = graph.call(aten.neg.default, relu)
+        with graph.before(relu):
+            outer = graph.call(aten.neg.default, source_of(relu))
+        last = graph.call(aten.neg.default, inner)
+    found = [layer_of(each) for each in (relu, sigmoid, inner, outer, last)]
+    assert found == ["net.0", "net.1.0", "net.1.0", "net.0", "net.1.0"]
+
+
+def test_the_network_itself_has_no_path() -> None:
+    (relu,) = graph_of(Function(lambda x: x.relu())).calls(aten.relu.default)
+    assert layer_of(relu) == ""
+
+
+def test_what_is_called_nowhere_counts_to_what_it_reads() -> None:
+    graph = graph_of(stack(nn.ReLU(), nn.Sigmoid()))
+    (sigmoid,) = graph.calls(aten.sigmoid.default)
+    del sigmoid.meta["nn_module_stack"]
+    assert layer_of(sigmoid) == "net.0"
 
 
 def test_erase_takes_the_inputs_that_only_it_needed() -> None:

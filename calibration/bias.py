@@ -7,8 +7,9 @@ section 4.2, with measured instead of modelled means).
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from onenet.calibration.record import CalibrationRecord, encoded
 from onenet.calibration.scheme import is_layer
 from onenet.errors import RequestError
 from onenet.lowering.operators import aten
+from onenet.lowering.threads import in_order
 
 Inputs = tuple[Tensor, ...]
 """What a program is run on once: one tensor, batch included, for each input, in the order of the model's inputs."""
@@ -46,7 +48,7 @@ def correct_biases(wanted: dict[str, Tensor], quantized: GraphModule, inputs: Se
             break
         results = list(given[node]) if node in given else results_of(quantized, node, values, len(inputs))
         if node.name in wanted:
-            shift = (wanted[node.name] - mean_of(node, results)).float()
+            shift = (wanted[node.name] - added(in_order(mean_in(node), results)) / len(inputs)).float()
             corrections[node.name] = encoded(shift.numpy())
             results = [each + along_channels(node, shift, each) for each in results]
         values[node] = results
@@ -60,7 +62,7 @@ def results_of(program: GraphModule, node: Node, values: dict[Node, list[Value]]
     """A node's result for each of ``count`` inputs."""
     if node.op == "get_attr":
         return [operator.attrgetter(str(node.target))(program)] * count
-    return [result_of(node, {each: values[each][place] for each in node.all_input_nodes}) for place in range(count)]
+    return in_order(lambda place: result_of(node, {each: values[each][place] for each in node.all_input_nodes}), range(count))
 
 
 def result_of(node: Node, values: dict[Node, Value]) -> Value:
@@ -70,36 +72,48 @@ def result_of(node: Node, values: dict[Node, Value]) -> Value:
 
 
 class Means(Interpreter):
-    """Runs a program ``runs`` times and takes the mean of each channel of each layer over all of them, in float64."""
+    """Runs a program once and takes the mean of each channel of each layer, in float64."""
 
-    def __init__(self, program: GraphModule, runs: int) -> None:
+    def __init__(self, program: GraphModule) -> None:
         super().__init__(program)
-        self.runs = runs
         self.means: dict[str, Tensor] = {}
 
     def run_node(self, n: Node) -> Value:
-        """Run one node; where it is a layer, add its share to the mean of each channel."""
+        """Run one node; where it is a layer, take the mean of each channel."""
         result = super().run_node(n)
         if is_layer(n):
-            share = mean_of(n, [result]) / self.runs
-            self.means[n.name] = self.means[n.name] + share if n.name in self.means else share
+            self.means[n.name] = mean_in(n)(result)
         return result
 
 
 @torch.no_grad()
 def run_with_means(program: GraphModule, inputs: Sequence[Inputs]) -> tuple[list[list[Tensor]], dict[str, Tensor]]:
     """The program's outputs for each of the inputs, and the mean of each channel of each layer over all of them, in float64."""
-    means = Means(program, len(inputs))
-    results = [means.run(*each) for each in inputs]
-    return [list(each) if isinstance(each, (tuple, list)) else [each] for each in results], means.means
+
+    def run(given: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
+        means = Means(program)
+        results = means.run(*given)
+        return list(results) if isinstance(results, (tuple, list)) else [results], means.means
+
+    runs = in_order(run, inputs)
+    layers = runs[0][1] if runs else {}
+    return [results for results, _ in runs], {name: added(means[name] / len(runs) for _, means in runs) for name in layers}
 
 
-def mean_of(node: Node, results: list[Tensor]) -> Tensor:
-    """Mean over everything but the channels: the last axis of a linear layer, the second of a convolution."""
-    rank = results[0].dim()
-    channels = rank - 1 if node.target is aten.linear.default else 1
-    others = [axis for axis in range(rank) if axis != channels]
-    return torch.stack([each.double().mean(others) if others else each.double() for each in results]).mean(0)
+def added(values: Iterable[Tensor]) -> Tensor:
+    """The sum, one after the other."""
+    return functools.reduce(operator.add, values)
+
+
+def mean_in(node: Node) -> Callable[[Tensor], Tensor]:
+    """A mean over everything but the channels: the last axis of a linear layer, the second of a convolution."""
+
+    def mean(result: Tensor) -> Tensor:
+        channels = result.dim() - 1 if node.target is aten.linear.default else 1
+        others = [axis for axis in range(result.dim()) if axis != channels]
+        return result.double().mean(others) if others else result.double()
+
+    return mean
 
 
 def along_channels(node: Node, shift: Tensor, like: Tensor) -> Tensor:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from torch import Tensor
 from torch.fx import GraphModule
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-from onenet.calibration.bias import correct_biases, shift_biases
+from onenet.calibration.bias import Inputs, correct_biases, shift_biases
 from onenet.calibration.estimators import ESTIMATORS, Range, int8_error
 from onenet.calibration.histogram import Histogram
 from onenet.calibration.observe import Calibration, trace
@@ -22,6 +23,7 @@ from onenet.errors import RequestError
 from onenet.lowering.graph import copied
 from onenet.lowering.operators import DEQUANTIZE
 from onenet.lowering.proof import outputs
+from onenet.lowering.threads import in_order
 from onenet.model import Model
 
 
@@ -47,8 +49,12 @@ def decide(calibration: Calibration, recipe: Recipe) -> QuantizedModel:
 
 def output_error(calibration: Calibration, quantized: QuantizedModel) -> float:
     """Squared difference of the first output from the float network's, summed over the calibration's few inputs."""
-    own = (outputs(quantized.reference, each)[0].double() for each in calibration.inputs)
-    return sum(float((a - b).square().sum()) for a, b in zip(calibration.expected, own, strict=True))
+
+    def error(pair: tuple[Tensor, Inputs]) -> float:
+        expected, inputs = pair
+        return float((expected - outputs(quantized.reference, inputs)[0].double()).square().sum())
+
+    return sum(in_order(error, zip(calibration.expected, calibration.inputs, strict=True)))
 
 
 def quantize_weights(model: Model) -> QuantizedModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ from onenet.calibration.samples import Sample
 from onenet.calibration.scheme import Int8Quantizer, observed_tensors, origins
 from onenet.errors import RequestError
 from onenet.lowering.graph import copied
+from onenet.lowering.threads import in_order
 from onenet.model import Model
 
 HALVES = 2
@@ -70,18 +72,17 @@ def observe(model: Model, samples: Iterable[AnySample], progress: Callable[[int]
     prepared = prepare_pt2e(copied(program), Int8Quantizer(INT8))
     nodes = {node.name: node for node in program.graph.nodes}
     statistics = Statistics(set().union(*(origins(nodes[name]) for name in observed_tensors(prepared))))
-    observer = Observer(program, statistics)
-    ids: list[str] = []
     kept = Smallest(CORRECTION_INPUTS)
-    for sample in checked(model, samples):
+
+    def look_at(sample: Sample) -> str:
         half = int(sha256(sample.id.encode()), 16) % HALVES
         for piece in pieces(model, sample.inputs):
             inputs = batched(model, piece)
-            observer.observe(inputs, half)
+            Observer(program, statistics).observe(inputs, half)
             kept.offer(digest(piece), inputs)
-        ids.append(sample.id)
-        if progress:
-            progress(1)
+        return sample.id
+
+    ids = in_order(look_at, checked(model, samples), progress)
     if not ids:
         raise RequestError("calibration needs at least one sample, found none; give --calibration DIR or FILE.npz")
     return Calibration(model, program, statistics, tuple(ids), kept.values())
@@ -128,12 +129,14 @@ class Smallest:
     def __init__(self, count: int) -> None:
         self.count = count
         self.held: dict[str, Inputs] = {}
+        self.lock = threading.Lock()
 
     def offer(self, key: str, value: Inputs) -> None:
         """Keep a value if its key is among the smallest."""
-        self.held[key] = value
-        if len(self.held) > self.count:
-            del self.held[max(self.held)]
+        with self.lock:
+            self.held[key] = value
+            if len(self.held) > self.count:
+                del self.held[max(self.held)]
 
     def values(self) -> list[Inputs]:
         """What was kept, by ascending keys."""
@@ -141,10 +144,25 @@ class Smallest:
 
 
 class Statistics:
-    """Histograms of chosen tensors, one for each half of the samples."""
+    """Histograms of chosen tensors, one for each half of the samples. Several threads may count at once."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.halves = {name: tuple(Histogram() for _ in range(HALVES)) for name in names}
+        self.lock = threading.Lock()
+
+    def count(self, name: str, half: int, values: Tensor) -> None:
+        """Count a tensor's values, where it is one of the chosen ones.
+
+        Raises:
+            ValueError: a value is NaN or infinite.
+        """
+        if name not in self.halves:
+            return
+        low, high = float(values.amin()), float(values.amax())
+        some = thinned(values).numpy()
+        with self.lock:
+            self.halves[name][half].grow(low, high)
+            self.halves[name][half].add(some)
 
     def of(self, names: Iterable[str], halves: Iterable[int] = range(HALVES)) -> Histogram:
         """What all these tensors held together."""
@@ -184,13 +202,10 @@ class Observer(Interpreter):
     def run_node(self, n: Node) -> Value:
         """Run one node; count its values where a histogram asks for them. Raises RequestError for NaN or infinity."""
         result = super().run_node(n)
-        histograms = self.statistics.halves.get(n.name)
-        if histograms is not None:
-            try:
-                histograms[self.half].grow(float(result.amin()), float(result.amax()))
-                histograms[self.half].add(thinned(result).numpy())
-            except ValueError as error:
-                raise RequestError(f"{n.name} holds {error} on a calibration image; look at the network's weights") from error
+        try:
+            self.statistics.count(n.name, self.half, result)
+        except ValueError as error:
+            raise RequestError(f"{n.name} holds {error} on a calibration image; look at the network's weights") from error
         return result
 
 

@@ -12,6 +12,7 @@ from onenet.base import tiles
 from onenet.base.arrays import Array, run_all
 from onenet.base.tiles import Tiling
 from onenet.calibration.inputs import UNNAMED, named
+from onenet.lowering.threads import in_order
 from onenet.model import Model
 from onenet.spec import TensorSpec
 
@@ -37,12 +38,13 @@ def float_outputs(model: Model, samples: Feeds | Array, module: nn.Module | None
     feeds = named(model.spec, samples if isinstance(samples, Mapping) else {UNNAMED: samples})
 
     def run(batch: Feeds) -> Array:
-        with torch.no_grad():
-            result = network(*(torch.from_numpy(np.ascontiguousarray(batch[name])) for name in feeds))
+        result = network(*(torch.from_numpy(np.ascontiguousarray(batch[name])) for name in feeds))
         first: torch.Tensor = result if isinstance(result, torch.Tensor) else result[0]
         return first.numpy()
 
-    return outputs_of(run, feeds, model.spec.inputs, model.tiling)
+    count, batch = len(next(iter(feeds.values()))), model.spec.inputs[0].shape[0]
+    parts = [{name: array[start : start + batch] for name, array in feeds.items()} for start in range(0, count, batch)]
+    return np.concatenate(in_order(lambda some: outputs_of(run, some, model.spec.inputs, model.tiling), parts))
 
 
 def outputs_of(run: Run, feeds: Feeds, inputs: Sequence[TensorSpec], tiling: Tiling | None) -> Array:

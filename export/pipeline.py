@@ -19,6 +19,7 @@ from onenet.exporters.judgement import judge
 from onenet.exporters.manifest import describe, make_manifest, to_json
 from onenet.exporters.results import ExportedArtifact
 from onenet.lowering import lower
+from onenet.lowering.threads import one_thread
 from onenet.model import Model
 from onenet.runtimes.artifact import sidecar_of
 from onenet.targets import check_pair, target_of
@@ -88,6 +89,7 @@ def check_inputs(job: Job) -> None:
             )
 
 
+@one_thread()  # rewriting for the target and the golden outputs: neither may depend on the threads
 def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, object]:
     """Convert, and put the manifest inside; returns that.
 

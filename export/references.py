@@ -19,6 +19,7 @@ from onenet.base.arrays import Array
 from onenet.exporters.arithmetic import Arithmetic, OtherTies, double, half, outputs_in
 from onenet.exporters.job import Job
 from onenet.lowering.proof import outputs
+from onenet.lowering.threads import one_thread
 from onenet.runtimes.parity import asked_of
 from onenet.runtimes.values import Known, Limits, as_numbers, exact_limits, half_limits, int8_limits
 from onenet.spec import TensorSpec
@@ -72,6 +73,7 @@ def references(job: Job, feeds: Mapping[str, Array]) -> list[OutputReference]:
     return known[key]
 
 
+@one_thread()  # golden outputs and limits do not depend on the threads
 def run_references(job: Job, feeds: Mapping[str, Array]) -> list[OutputReference]:
     """``references``, computed."""
     inputs = [torch.from_numpy(np.ascontiguousarray(feeds[spec.name])) for spec in job.model.spec.inputs]

@@ -27,6 +27,7 @@ from onenet.lowering.proof import (
     relative_difference,
 )
 from onenet.lowering.rule import Place, Report, Rule
+from onenet.lowering.threads import one_thread
 from onenet.lowering.tiling import derive
 from onenet.model import Lowering, Model, RuleResult
 from onenet.targets import TARGETS
@@ -77,6 +78,7 @@ def lower(model: Model) -> Model:
     return dataclasses.replace(model, module=lowered.module, lowering=lowering, tiling=derive(model))
 
 
+@one_thread()  # a weight, or the proof's error in a manifest, must not depend on the threads
 def lower_module(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[AnyRule] | None = None) -> LoweredModule:
     """Rewrite ``module`` for inputs of exactly these shapes.
 

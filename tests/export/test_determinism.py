@@ -17,49 +17,75 @@ from onenet.runtimes.artifact import manifest_of
 EXPORT = """
 from pathlib import Path
 import sys
+import torch
+from torch import nn
 import onenet
 from onenet.base.quiet import quiet
 
-with quiet():
-    model = onenet.lower(onenet.build("onenet-ed4", random_weights=True, width=4, spatial=False, input_size=(32, 48)))
-    images = onenet.load_samples(Path(sys.argv[1]), 32, 48, limit=4)
-    quantized = onenet.calibrate(model, images)
+class Heads(nn.Module):
+    # Wide and large enough that torch shares its convolutions out over threads: without care its sums then differ.
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, stride=2, padding=1), nn.BatchNorm2d(24), nn.ReLU())
+        self.body = nn.Sequential(nn.Conv2d(24, 40, 3, padding=1), nn.ReLU())
+        self.mask, self.score = nn.Conv2d(40, 3, 1), nn.Linear(40, 5)
+
+    def forward(self, x):
+        x = self.body(self.stem(x))
+        return self.mask(x), self.score(x.mean((2, 3)))
+
+def export(model, size, precisions, verify):
+    images = onenet.load_samples(Path(sys.argv[1]), *size, limit=4)
+    lowered = onenet.lower(model)
+    quantized = onenet.calibrate(lowered, images)
     for target in ("tflite", "onnx", "coreml"):
-        for source, precision in ((model, "fp32"), (model, "fp16"), (quantized, "int8")):
-            onenet.export(source, target=target, precision=precision, evaluation=images)
+        for precision in precisions:
+            source = quantized if precision == "int8" else lowered
+            onenet.export(source, target=target, precision=precision, evaluation=images, verify=verify)
+
+with quiet():
+    onenet_ed4 = onenet.build("onenet-ed4", random_weights=True, width=4, spatial=False, input_size=(32, 48))
+    export(onenet_ed4, (32, 48), ("fp32", "int8"), verify=True)
+    export(onenet.build(Heads(), input_size=(64, 96)), (64, 96), ("fp32", "fp16", "w8", "int8"), verify=False)
 """
+FILES = 3 * (2 + 4)
+THREADS = ("1", "2", "4")
+Runs = tuple[Path, ...]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The output folders of two processes that have nothing but the input in common."""
-    folders = tuple(tmp_path_factory.mktemp(name) for name in ("first", "another"))
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """The output folders of three processes that have nothing but the input in common."""
+    folders = tuple(tmp_path_factory.mktemp(name) for name in ("first", "another", "third"))
     processes = []
-    for seed, folder in zip(("1", "2"), folders, strict=True):
+    for threads, folder in zip(THREADS, folders, strict=True):
         (folder / "temporary").mkdir()
-        different = {"PYTHONHASHSEED": seed, "TMPDIR": str(folder / "temporary"), "OMP_NUM_THREADS": seed}
+        different = {"PYTHONHASHSEED": threads, "TMPDIR": str(folder / "temporary"), "OMP_NUM_THREADS": threads}
         command = [sys.executable, "-c", EXPORT, str(default_calibration())]
         processes.append(subprocess.Popen(command, cwd=folder, env={**os.environ, **different}))
-    assert [process.wait() for process in processes] == [0, 0]
-    return folders[0] / "build", folders[1] / "build"
+    assert [process.wait() for process in processes] == [0] * len(THREADS)
+    return tuple(folder / "build" for folder in folders)
 
 
-def test_two_processes_write_the_same_bytes(runs: tuple[Path, Path]) -> None:
-    first, second = ({path.name: sha256_of(path) for path in folder.iterdir()} for folder in runs)
-    assert len(first) == 2 * 9  # an artifact and the manifest beside it
-    assert first == second
+def test_all_processes_write_the_same_bytes(runs: Runs) -> None:
+    first, *others = ({path.name: sha256_of(path) for path in folder.iterdir()} for folder in runs)
+    assert len(first) == 2 * FILES  # an artifact and the manifest beside it
+    for other in others:
+        assert first == other
 
 
-def test_two_processes_embed_the_same_manifest(runs: tuple[Path, Path]) -> None:
+def test_all_processes_embed_the_same_manifest(runs: Runs) -> None:
     for path in sorted(runs[0].iterdir()):
         if path.suffix != ".json":
-            assert manifest_of(path) == manifest_of(runs[1] / path.name)
+            for folder in runs[1:]:
+                assert manifest_of(path) == manifest_of(folder / path.name)
 
 
-def test_nothing_of_the_machine_is_inside(runs: tuple[Path, Path]) -> None:
+def test_nothing_of_the_machine_is_inside(runs: Runs) -> None:
     secrets = {str(runs[0].parent), str(Path(__file__).parents[2]), sys.prefix, platform.node(), str(Path.home())}
     files = [path for path in runs[0].rglob("*") if path.is_file()]
-    assert len(files) > 9
+    assert len(files) > FILES
     for path in files:
         content = path.read_bytes()
         assert not [each for each in secrets if len(each) > 4 and each.encode() in content], path.name

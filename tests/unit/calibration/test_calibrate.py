@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +22,7 @@ from torch.fx import GraphModule, Node
 import onenet
 from onenet.base.images import PREPROCESSING
 from onenet.base.metrics import label_agreement, sqnr_db
+from onenet.calibration.outputs import float_outputs
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8
 from onenet.calibration.samples import Sample, Samples
@@ -288,3 +294,71 @@ def test_a_sample_on_which_the_network_fails_is_one_line() -> None:
     sample = {"image": np.zeros((3, 8, 8), np.float32), "word": np.array(9, np.int32)}
     with pytest.raises(RequestError, match=r"the network fails on a calibration sample: .*; look at its values"):
         onenet.calibrate(model, [sample])
+
+
+class Heads(nn.Module):
+    """Wide enough, on 64x96, that torch shares a convolution out over threads and rounds its sums differently."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, stride=2, padding=1), nn.BatchNorm2d(24), nn.ReLU())
+        self.body = nn.Sequential(nn.Conv2d(24, 40, 3, padding=1), nn.ReLU())
+        self.mask, self.score = nn.Conv2d(40, 3, 1), nn.Linear(40, 5)
+        rng = np.random.default_rng(0)  # torch's own random numbers depend on the CPU's instructions
+        for value in self.parameters():
+            value.data = torch.from_numpy(rng.uniform(-0.2, 0.2, value.shape).astype(np.float32))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.body(self.stem(x))
+        return self.mask(x), self.score(x.mean((2, 3)))
+
+
+def heads() -> Model:
+    return onenet.lower(build(Heads(), input_size=(64, 96)))
+
+
+def test_the_number_of_threads_does_not_show() -> None:
+    pictures = smooth_images(5, 3, 64, 96)
+    before = torch.get_num_threads()
+
+    def record_and_outputs(threads: int) -> tuple[object, bytes]:
+        torch.set_num_threads(threads)
+        model = heads()
+        found = onenet.calibrate(model, list(pictures))
+        outputs = [float_outputs(model, pictures, module).tobytes() for module in (model.module, found.reference)]
+        return found.record.as_dict(), b"".join(outputs)
+
+    try:
+        first, *others = [record_and_outputs(threads) for threads in (1, 2, 4)]
+    finally:
+        torch.set_num_threads(before)
+    for other in others:
+        assert other == first
+
+
+AGAIN = """
+import sys, pathlib
+import onenet
+from onenet.calibration.record import CalibrationRecord
+from tests.unit.calibration.test_calibrate import heads, program_sha256
+
+record = CalibrationRecord.load(pathlib.Path(sys.argv[1]))
+print(program_sha256(onenet.calibrate(heads(), record)))
+"""
+
+
+def program_sha256(model: QuantizedModel) -> str:
+    found = hashlib.sha256(str(model.reference.graph).encode())
+    for name, value in sorted(model.reference.state_dict().items()):
+        found.update(name.encode() + value.numpy().tobytes())
+    return found.hexdigest()
+
+
+def test_a_record_gives_the_same_program_with_other_instructions_of_the_cpu(tmp_path: Path) -> None:
+    own = onenet.calibrate(heads(), list(smooth_images(2, 3, 64, 96)))
+    own.record.save(tmp_path / "record.json")
+    less = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+    command = [sys.executable, "-W", "ignore", "-c", AGAIN, str(tmp_path / "record.json")]
+    found = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **less}, cwd=Path(__file__).parents[3])
+    assert found.stdout.split()[-1:] == [program_sha256(own)], found.stderr[-2000:]

@@ -16,8 +16,8 @@ from torch.fx import GraphModule
 
 from onenet.base.folder import Folder
 from onenet.errors import CheckError, RequestError
-from onenet.lowering.graph import Graph, channel_affine, plain, shape, source_of
-from onenet.lowering.operators import DEQUANTIZE_CHANNELS, QUANTIZE, aten
+from onenet.lowering.graph import Graph, plain
+from onenet.lowering.operators import DEQUANTIZE_CHANNELS, QUANTIZE
 from onenet.lowering.proof import (
     INT8_FORM_TOLERANCE,
     TOLERANCE,
@@ -98,7 +98,7 @@ def lower_module(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[An
     if not all(bool(value.isfinite().all()) for value in expected):
         raise RequestError("the network returns NaN or infinity on an ordinary input; look at its weights")
     results = merged(run_rule(rule, graph) for rule in rules)
-    replace_affines(graph)
+    run_rule(RULES.get("plain_affine", "lowering rule"), graph)  # rules of a caller's own choice may leave affines
     error = relative_difference(expected, outputs(graph.finish(), probe))
     if not error <= TOLERANCE:
         raise CheckError(f"lowering is not exact on this network: {first_inexact_rule(module, inputs, rules)}")
@@ -179,14 +179,3 @@ def first_inexact_rule(module: nn.Module, inputs: Sequence[Tensor], rules: Seque
         if not error <= TOLERANCE:
             return f"rule {result.rule} changed the result by {error:.1e} of its largest value, {TOLERANCE:.0e} is allowed"
     return "every rule is exact alone, the remaining affines are not"
-
-
-def replace_affines(graph: Graph) -> None:
-    """An affine no rule could place becomes a plain multiply and add, which every exporter knows."""
-    for node in graph.calls(channel_affine):
-        _, scale, shift = node.args
-        size = [1, -1] + [1] * (len(shape(node)) - 2)
-        with graph.before(node):
-            shaped = [graph.constant(graph.constant_value(each).reshape(size)) for each in (scale, shift)]
-            scaled = graph.call(aten.mul.Tensor, source_of(node), shaped[0])
-            graph.replace(node, graph.call(aten.add.Tensor, scaled, shaped[1]))

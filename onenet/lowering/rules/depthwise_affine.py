@@ -13,6 +13,7 @@ from torch.fx import Node
 from onenet.lowering.graph import Graph, channel_affine, shape, source_of
 from onenet.lowering.operators import CONVOLUTION_OF_RANK
 from onenet.lowering.rule import Rule
+from onenet.lowering.rules.plain_affine import uniform
 
 
 class DepthwiseAffine(Rule[Node]):
@@ -25,7 +26,10 @@ class DepthwiseAffine(Rule[Node]):
 
     def check(self, graph: Graph, place: Node) -> str | None:
         rank = len(shape(place)) - 2
-        return None if rank in CONVOLUTION_OF_RANK else f"{rank} spatial axes"
+        if rank not in CONVOLUTION_OF_RANK:
+            return f"{rank} spatial axes"
+        numbers = [uniform(graph.constant_value(each)) for each in place.args[1:]]
+        return "the same number for every channel: a plain multiplication or addition" if None not in numbers else None
 
     def rewrite(self, graph: Graph, place: Node) -> None:
         scale, shift = graph.constant_value(place.args[1]), graph.constant_value(place.args[2])

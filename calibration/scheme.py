@@ -25,6 +25,7 @@ from torchao.quantization.pt2e.quantizer import (
 
 from onenet.calibration.estimators import EPSILON
 from onenet.calibration.recipe import INT8, Recipe
+from onenet.lowering.masks import is_mask
 from onenet.lowering.operators import FIXED_SCALE, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
 
 
@@ -85,7 +86,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
                 continue
             if is_layer(node):
                 floats.update(self.annotate_weighted(node))
-            elif not self.recipe.calibrated or stays_float(node, floats):
+            elif not self.recipe.calibrated or stays_float(node, floats) or reads_mask(node, model):
                 floats.add(node)
             elif node.target is aten.cat.default:
                 annotate_concat(node)
@@ -121,6 +122,13 @@ def stays_float(node: Node, floats: set[Node]) -> bool:
     """
     others = [each for each in node.all_input_nodes if each not in floats and each.op == "call_function"]
     return bool(floats.intersection(node.all_input_nodes)) and not (others and node.target is aten.cat.default)
+
+
+def reads_mask(node: Node, model: GraphModule) -> bool:
+    """Whether one of an operator's constants switches values off: no int8 scale has room for that beside the values."""
+    numbers = [each for each in (*node.args, *node.kwargs.values()) if isinstance(each, float)]
+    tensors = [operator.attrgetter(str(each.target))(model) for each in node.all_input_nodes if each.op == "get_attr"]
+    return any(is_mask(each) for each in (*numbers, *tensors))
 
 
 def is_layer(node: Node) -> bool:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import copy
+import itertools
 import os
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch.fx import GraphModule, Node
 
 from onenet.base.quiet import quiet
 from onenet.exporters.exporter import Exporter, Scales
 from onenet.exporters.job import Job, as_list
+from onenet.lowering.graph import arguments, copied
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the exporter's optimiser may load onnxruntime
 
@@ -24,16 +29,36 @@ PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
 class HalfInside(nn.Module):
-    """float16 weights and arithmetic between float32 inputs and outputs."""
+    """float16 weights and arithmetic between float32 inputs and outputs. The module is changed."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: GraphModule) -> None:
         super().__init__()
+        for node in module.graph.nodes:
+            name_half(node)
+        module.recompile()
         self.module = module.half()
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
         """Run the module in float16: float inputs are cast to it, float outputs back to float32."""
         results = as_list(self.module(*[x.half() if x.is_floating_point() else x for x in inputs]))
         return [r.float() if r.is_floating_point() else r for r in results]
+
+
+def name_half(node: Node) -> None:
+    """Let an operator that names float32, or makes a float tensor of nothing, name float16."""
+    if not isinstance(node.target, OpOverload):
+        return
+    names = [argument.name for argument in node.target._schema.arguments]
+    if "dtype" not in names:
+        return
+    place, value = names.index("dtype"), node.meta.get("val")
+    named = arguments(node)[place]
+    makes_floats = named is None and not node.all_input_nodes and isinstance(value, Tensor) and value.is_floating_point()
+    if named in (torch.float32, torch.float64) or makes_floats:
+        if place < len(node.args):
+            node.update_arg(place, torch.float16)
+        else:
+            node.update_kwarg("dtype", torch.float16)
 
 
 def normalise(model: onnx.ModelProto, name: str) -> None:
@@ -54,58 +79,87 @@ def normalise(model: onnx.ModelProto, name: str) -> None:
             del each.metadata_props[:]
 
 
-def with_program_names(model: onnx.ModelProto, program: torch.export.ExportedProgram) -> None:
+def give_program_names(model: ir.Model, program: torch.export.ExportedProgram) -> None:
     """Results under the names that operators had before the exporter decomposed them (``view`` again ``reshape``).
 
-    Of several operators that one was decomposed into, the last has its value and its name.
+    Of several operators that one was decomposed into, the last has its value and its name. Constants are values like any
+    other. Inputs and outputs keep their names: another value that would be called so gets a longer one. torch.onnx 2.13
+    calls an operator ``add`` and the output behind its quantization ``add``, too.
     """
     nodes = [node for node in program.graph.nodes if node.op == "call_function" and node.meta.get("from_node")]
     origins = {node.name: node.meta["from_node"][-1].name for node in nodes}
     last = {origin: name for name, origin in origins.items()}
     names = {name: origin if last[origin] == name else f"{origin}.{name}" for name, origin in origins.items()}
-    ends = {end.name for end in (*model.graph.input, *model.graph.output)}
-    # An output may be called what an operator is called that is not the last one before it: `mean` behind a quantized `mean`.
-    names = {name: f"{new}.{name}" if new in ends and name not in ends else new for name, new in names.items()}
-    for node in model.graph.node:
-        old = node.name.removeprefix("node_")
+    for node in model.graph.all_nodes():
+        old = (node.name or "").removeprefix("node_")
         node.name = f"node_{names.get(old, old)}"
-        for values in (node.input, node.output):
-            values[:] = [names.get(each, each) for each in values]
-    for value in model.graph.value_info:
-        value.name = names.get(value.name, value.name)
-    for end in model.graph.output:
-        with_one_maker(model.graph, end.name)
+    ends = [*model.graph.inputs, *model.graph.outputs]
+    taken = {str(end.name) for end in ends}
+    renamed = []
+    for value in values_of(model.graph):
+        if value.name and not any(value is end for end in ends):
+            name = free_name(names.get(value.name, value.name), value.name, taken)
+            taken.add(name)
+            renamed += [(value, name)] if name != value.name else []
+    for number, (value, _) in enumerate(renamed):  # nothing may have a name for a moment that another still has
+        value.name = f"renamed.{number}"
+    for value, name in renamed:
+        value.name = name
 
 
-def with_one_maker(graph: onnx.GraphProto, name: str) -> None:
-    """Another name for what has an output's name and is not the output: torch.onnx 2.13 calls an operator ``add`` and the
-    output behind its quantization ``add``, too.
-    """
-    *others, last = [place for place, node in enumerate(graph.node) if name in node.output] or [-1]
-    if not others:
-        return
-    for place in range(others[0], last + 1):
-        node = graph.node[place]
-        for names in (node.input,) if place == last else (node.input, node.output):
-            names[:] = [f"{name}.float" if each == name else each for each in names]
+def values_of(graph: ir.Graph) -> list[ir.Value]:
+    """Every value of a graph and of those inside its nodes, once: inputs, constants, and what nodes compute."""
+    given = [value for each in (graph, *graph.subgraphs()) for value in (*each.inputs, *each.initializers.values())]
+    computed = [value for node in graph.all_nodes() for value in node.outputs]
+    return list({id(value): value for value in (*given, *computed)}.values())
+
+
+def free_name(wanted: str, old: str, taken: Collection[str]) -> str:
+    """``wanted``; with the exporter's own name behind it, or a number, where another value has that."""
+    longer = f"{wanted}.{old}" if old != wanted else f"{wanted}.float"
+    more = (f"{longer}.{number}" for number in itertools.count(2))
+    return next(name for name in itertools.chain((wanted, longer), more) if name not in taken)
 
 
 def with_uint8_inside(model: onnx.ModelProto) -> None:
-    """Store activations as uint8 with a zero point 128 higher: the same numbers.
+    """Store activations as uint8 with a zero point 128 higher: the same numbers. So are the constants that they meet.
 
     Kernels for x86 multiply unsigned activations by signed weights. onnxruntime 1.31 changes a signed graph by itself, but
     not the activations with two readers, and leaves the convolutions around them in float.
     """
     graph = model.graph
     constants = {each.name: each for each in graph.initializer}
-    activations = [n for n in graph.node if n.op_type in PAIR and n.input[0] not in constants]
+    scalars = {name for name, each in constants.items() if not each.dims}  # a weight has a scale for each channel
+    activations = [n for n in graph.node if n.op_type in PAIR and n.input[1] in scalars]
     results = {node.output[0] for node in activations if node.op_type == "QuantizeLinear"}
+    stored = {n.input[0] for n in activations if n.op_type == "DequantizeLinear" and n.input[0] in constants}
     for node in activations:
         node.input[2] = shifted_zero_point(graph, node.input[2], onnx.TensorProto.UINT8)
+    for name in stored:
+        shifted = numpy_helper.to_array(constants[name]).astype(np.int16) + 128
+        constants[name].CopyFrom(numpy_helper.from_array(shifted.astype(np.uint8), name))
     for value in graph.value_info:
-        if value.name in results:
+        if value.name in results | stored:
             value.type.tensor_type.elem_type = onnx.TensorProto.UINT8
-    used = {name for node in graph.node for name in node.input}
+    remove_unused(graph)
+
+
+def with_integer_constants(model: onnx.ModelProto) -> None:
+    """A float constant behind a QuantizeLinear -> the integers that this makes of it, a quarter as large."""
+    graph = model.graph
+    constants = {each.name: each for each in graph.initializer}
+    for node in [each for each in graph.node if each.op_type == "QuantizeLinear" and each.input[0] in constants]:
+        value, scale, zero_point = (numpy_helper.to_array(constants[name]) for name in node.input)
+        limits = np.iinfo(zero_point.dtype)
+        integers = np.clip(np.rint(value / scale) + zero_point, limits.min, limits.max).astype(zero_point.dtype)
+        graph.initializer.append(numpy_helper.from_array(integers, node.output[0]))
+        graph.node.remove(node)
+    remove_unused(graph)
+
+
+def remove_unused(graph: onnx.GraphProto) -> None:
+    """Take out the constants that nothing reads."""
+    used = {name for node in graph.node for name in node.input} | {end.name for end in graph.output}
     for each in [each for each in graph.initializer if each.name not in used]:
         graph.initializer.remove(each)
 
@@ -179,7 +233,7 @@ class OnnxExporter(Exporter):
         spec = job.model.spec
         with quiet():
             if job.precision == "fp16":
-                module = HalfInside(copy.deepcopy(module)).eval()
+                module = HalfInside(copied(job.arranged.module)).eval()
             program = torch.onnx.export(
                 module,
                 job.model.example(),
@@ -189,10 +243,11 @@ class OnnxExporter(Exporter):
                 output_names=[t.name for t in spec.outputs],
             )
         assert program is not None and program.exported_program is not None
+        give_program_names(program.model, program.exported_program)
         model = program.model_proto
         normalise(model, job.model.spec.name)
-        with_program_names(model, program.exported_program)
         if job.quantized:
+            with_integer_constants(model)
             with_uint8_inside(model)
             with_integer_relu(model)
         if job.io == "int8":

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from onenet.lowering.graph import Graph, channel_affine, shape, source_of, target_of
+from onenet.lowering.masks import is_mask
 from onenet.lowering.operators import Operator, aten
 from onenet.lowering.rule import Rule
 
@@ -33,7 +34,10 @@ class Normalisation(Rule[Node]):
 
     def check(self, graph: Graph, place: Node) -> str | None:
         broadcasts = shape(place) != shape(source_of(place)) or place.kwargs
-        return "broadcasts the input or scales the constant" if broadcasts else None
+        if broadcasts:
+            return "broadcasts the input or scales the constant"
+        value = per_channel(graph, place.args[1], shape(source_of(place)))
+        return "the constant is a mask" if is_mask(value) else None
 
     def rewrite(self, graph: Graph, place: Node) -> None:
         source = source_of(place)

@@ -19,6 +19,8 @@ class Requantize(Rule[Node]):
 
     def matches(self, graph: Graph) -> Iterator[Node]:
         for node in graph.calls(DEQUANTIZE):
+            if source_of(node).target is not QUANTIZE:
+                continue  # a constant, stored in integers
             move = moved_by(node)
             if (
                 move.target in MOVES

@@ -282,3 +282,20 @@ def test_scales_do_not_depend_on_what_else_is_in_float() -> None:
     assert part.keys() == whole.keys() - {"conv2d_3"}
     assert {name: whole[name] for name in part} == part
     assert Counter(len(site.names) for site in whole.values()) == Counter([1, 3, 2, 1])
+
+
+@pytest.mark.parametrize("off", [float("-inf"), -1e9])
+@pytest.mark.parametrize("written", ["added", "filled"])
+def test_what_a_mask_switches_off_has_no_part_in_a_range(written: str, off: float) -> None:
+    def attend(net: Any, x: Tensor) -> Tensor:
+        scores = net.a(x)
+        hidden = torch.arange(8) > 5
+        masked = scores + net.mask if written == "added" else scores.masked_fill(hidden[None, :, None, None], off)
+        return net.b(masked.softmax(1))
+
+    mask = nn.Parameter(torch.where(torch.arange(8) > 5, off, 0.0).reshape(1, 8, 1, 1))
+    model = lowered(lambda: Net(attend, a=conv(3, 8), b=conv(8, 3), mask=mask))
+    image = torch.from_numpy(IMAGES[0][None])
+    quantized = onenet.calibrate(model, IMAGES)
+    assert {"add" if written == "added" else "masked_fill", "softmax"} <= float_nodes(quantized)
+    assert sqnr_db(outputs(model.module, [image])[0].numpy(), outputs(quantized.reference, [image])[0].numpy()) > 30

@@ -8,7 +8,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from onenet.exporters.onnx import normalise, shifted_zero_point, with_int8_ends, with_uint8_inside
+from onenet.exporters.onnx import (
+    free_name,
+    normalise,
+    shifted_zero_point,
+    with_int8_ends,
+    with_integer_constants,
+    with_uint8_inside,
+)
 
 
 @pytest.fixture
@@ -47,6 +54,41 @@ def test_uint8_inside_is_the_same_function(model: onnx.ModelProto) -> None:
     zero_points = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer if each.name != "scale"}
     assert {name: (value.dtype, int(value)) for name, value in zero_points.items()} == {"zero_uint8": (np.uint8, 131)}
     assert model.graph.value_info[0].type.tensor_type.elem_type == TensorProto.UINT8
+
+
+def with_constant(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same, with a constant behind its own quantize operator added at the end."""
+    graph = model.graph
+    graph.node[-1].output[0] = "e"
+    graph.initializer.append(numpy_helper.from_array(np.array([-99.0, 0.75, 1.25, 99.0], np.float32), "c"))
+    graph.node.extend(
+        [
+            helper.make_node("QuantizeLinear", ["c", "scale", "zero"], ["cq"]),
+            helper.make_node("DequantizeLinear", ["cq", "scale", "zero"], ["cd"]),
+            helper.make_node("Add", ["e", "cd"], ["y"]),
+        ]
+    )
+    return model
+
+
+def test_a_quantized_constant_is_stored_in_integers(model: onnx.ModelProto) -> None:
+    before = output(with_constant(model), VALUES)
+    with_integer_constants(model)
+    assert np.array_equal(output(model, VALUES), before)
+    stored = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    assert stored["cq"].tolist() == [-128, 5, 5, 127] and "c" not in stored  # 1.5 and 2.5 steps round to 2
+    with_uint8_inside(model)
+    assert np.array_equal(output(model, VALUES), before)
+    stored = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    assert stored["cq"].tolist() == [0, 133, 133, 255] and stored["cq"].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("wanted", "old", "name"),
+    [("relu", "relu", "relu"), ("mean", "mean_1", "mean.mean_1"), ("add", "add", "add.float"), ("sub", "val", "sub.val.2")],
+)
+def test_every_value_has_a_name_of_its_own(wanted: str, old: str, name: str) -> None:
+    assert free_name(wanted, old, {"mean", "add", "sub", "sub.val"}) == name
 
 
 def test_int8_ends_hold_the_float_ends_values(model: onnx.ModelProto) -> None:

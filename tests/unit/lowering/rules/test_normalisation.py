@@ -54,3 +54,9 @@ def test_constants_that_vary_over_the_image_are_left_alone() -> None:
 
 def test_two_values_of_the_network_are_no_match() -> None:
     assert alone("normalisation", Function(lambda x, y: x + y), (1, 3, 4, 4), (1, 3, 4, 4)).left()
+
+
+@pytest.mark.parametrize("off", [float("-inf"), -1e9])
+def test_a_mask_is_left_alone(off: float) -> None:
+    mask = torch.tensor([0.0, off, 0.0, 0.0]).reshape(1, 4, 1, 1)
+    assert alone("normalisation", Constant(mask)).left("the constant is a mask")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from onenet.lowering.graph import Graph
@@ -51,3 +51,19 @@ def test_a_pair_between_moves_goes(function: Callable[[Tensor], Tensor]) -> None
 )
 def test_any_other_pair_stays(function: Callable[[Tensor], Tensor]) -> None:
     assert requantized(function).left()
+
+
+class Stored(nn.Module):
+    """Adds a constant that is stored in integers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("place", torch.randint(-128, 127, IMAGE, dtype=torch.int8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pair(x).permute(0, 2, 3, 1) + DEQUANTIZE(self.place, 0.01, 3, -128, 127, torch.int8).permute(0, 2, 3, 1)
+
+
+def test_a_stored_constant_is_no_pair() -> None:
+    program = torch.export.export(Stored(), (torch.zeros(IMAGE),))
+    assert run_on(Graph.of(program.module(check_guards=False)), "requantize", [torch.zeros(IMAGE)]).left()

@@ -59,4 +59,4 @@ def test_two_values_of_the_network_are_no_match() -> None:
 @pytest.mark.parametrize("off", [float("-inf"), -1e9])
 def test_a_mask_is_left_alone(off: float) -> None:
     mask = torch.tensor([0.0, off, 0.0, 0.0]).reshape(1, 4, 1, 1)
-    assert alone("normalisation", Constant(mask)).left("the constant is a mask")
+    assert alone("normalisation", nn.Sequential(Constant(mask), nn.Softmax(1))).left("the constant is a mask")

@@ -18,12 +18,10 @@ from onenet.calibration.decide import quantize_weights
 from onenet.exporters.job import as_list
 from onenet.models.build import build
 from onenet.runtimes.artifact import open_artifact
-from onenet.runtimes.parity import TOLERANCES
+from onenet.runtimes.values import INT8_MARGIN_DB, TOLERANCES
 from tests.conftest import smooth_images
 
 SIZE = (20, 28)
-MARGIN_DB = 1.0
-"""An int8 file may be so much farther from the float network than the calibrated program: kernels round differently."""
 LEAST_DB = 20.0
 """A calibrated program that is farther from the float network has lost what the operator computes."""
 
@@ -91,7 +89,7 @@ def compare(precision: str, truth: Floats, simulated: Floats, found: Floats) -> 
     assert found.shape == truth.shape
     if precision == "int8":
         assert sqnr_db(truth, simulated) >= LEAST_DB
-        assert sqnr_db(truth, found) >= sqnr_db(truth, simulated) - MARGIN_DB
+        assert sqnr_db(truth, found) >= sqnr_db(truth, simulated) - INT8_MARGIN_DB
         return
     tolerance = TOLERANCES[precision]
     if tolerance.relative is not None:

@@ -153,7 +153,10 @@ def lower_quietly(model: Model, progress: Progress) -> Model:
 
     progress.start("lowering it exactly")
     with quiet():  # what torch.export cannot trace it prints
-        return lowering.lower(model)
+        lowered = lowering.lower(model)
+    if lowered.lowering is not None and lowered.lowering.refused:
+        progress.warn(lowered.lowering.warning(model.spec.name))
+    return lowered
 
 
 def load_evaluation(options: ExportOptions, model: Model) -> LabelledImages | Samples | None:

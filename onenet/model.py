@@ -34,9 +34,17 @@ class Lowering:
 
     rules: tuple[RuleResult, ...]
     error: float
+    refused: str | None = None
+    """Why nothing was rewritten, where no proof can be made for the network."""
+
+    def warning(self, name: str) -> str:
+        """What a user should know of a network that was not rewritten, on one line."""
+        return f"{name} is exported as it is, without exact rewrites, because no proof can be made: {self.refused}"
 
     def as_dict(self) -> dict[str, object]:
-        """As a manifest holds it: every rule, and the proof's error with two digits."""
+        """As a manifest holds it: every rule, and the proof's error with two digits; or why there is none."""
+        if self.refused:
+            return {"rules": [], "float64_relative_error": None, "refused": self.refused}
         return {"rules": [rule.as_dict() for rule in self.rules], "float64_relative_error": float(f"{self.error:.1e}")}
 
 

@@ -1,11 +1,13 @@
 """Runs the rules over a traced network, in float64, and proves the result.
 
 The outputs before and after must agree to 1e-9 of their largest value, or nothing is lowered and the rule at fault is named.
+What cannot be proven is not rewritten: complex numbers, sizes that depend on values, random numbers.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,25 +17,31 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from onenet.base.folder import Folder
-from onenet.errors import CheckError, RequestError
-from onenet.lowering.graph import Graph, plain
+from onenet.base.text import first_line, one_line
+from onenet.errors import CheckError
+from onenet.lowering.constants import fold_constants, store_integers
+from onenet.lowering.graph import Graph, copied, plain
 from onenet.lowering.operators import DEQUANTIZE_CHANNELS, QUANTIZE
 from onenet.lowering.proof import (
     INT8_FORM_TOLERANCE,
     TOLERANCE,
     asymmetric_probe,
     mean_difference,
-    outputs,
     relative_difference,
 )
 from onenet.lowering.rule import Place, Report, Rule
 from onenet.lowering.threads import one_thread
 from onenet.lowering.tiling import derive
+from onenet.lowering.trace import Unproven, check_provable, check_steady, check_values, traced
 from onenet.model import Lowering, Model, RuleResult
+from onenet.spec import ModelSpec, TensorSpec
 from onenet.targets import TARGETS
 
 AnyRule = Rule[Any]
 RULES: Folder[AnyRule] = Folder("onenet.lowering.rules", "RULE")
+
+
+FLOAT_NAMES = ("float16", "bfloat16", "float64")
 
 
 def common_order() -> tuple[AnyRule, ...]:
@@ -56,6 +64,8 @@ class LoweredModule:
     rules: tuple[RuleResult, ...]
     error: float
     """Largest difference between the outputs in float64, relative to their largest value."""
+    refused: str | None = None
+    """Why the network is left as it was traced; None where the rules ran."""
 
 
 def lower(model: Model) -> Model:
@@ -65,17 +75,31 @@ def lower(model: Model) -> Model:
         model: as ``build`` made it. A lowered model is returned as it is.
 
     Returns:
-        The model with its module lowered, what each rule did, and the tiles in which it runs exactly.
+        The model with its module lowered, what each rule did, and the tiles in which it runs exactly. Floating inputs and
+        outputs are float32. A network that no proof can be made for is traced and left as it is, with a warning.
 
     Raises:
         CheckError: the float64 proof failed on this network.
-        RequestError: the network cannot be traced, or its outputs are not finite.
+        RequestError: the network cannot be traced, or gives nothing but NaN and infinity.
     """
     if model.lowering is not None:
         return model
     lowered = lower_module(model.module, model.example())
-    lowering = Lowering(lowered.rules, lowered.error)
-    return dataclasses.replace(model, module=lowered.module, lowering=lowering, tiling=derive(model))
+    lowering = Lowering(lowered.rules, lowered.error, lowered.refused)
+    if lowering.refused:
+        warnings.warn(lowering.warning(model.spec.name), UserWarning, stacklevel=2)
+    spec = in_float32(model.spec)
+    return dataclasses.replace(model, spec=spec, module=lowered.module, lowering=lowering, tiling=derive(model))
+
+
+def in_float32(spec: ModelSpec) -> ModelSpec:
+    """The signature of a deploy form, which computes in float32 whatever the network's own type was."""
+
+    def single(tensor: TensorSpec) -> TensorSpec:
+        return dataclasses.replace(tensor, dtype="float32") if tensor.dtype in FLOAT_NAMES else tensor
+
+    inputs, outputs = (tuple(single(each) for each in tensors) for tensors in (spec.inputs, spec.outputs))
+    return dataclasses.replace(spec, inputs=inputs, outputs=outputs)
 
 
 @one_thread()  # a weight, or the proof's error in a manifest, must not depend on the threads
@@ -92,17 +116,48 @@ def lower_module(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[An
         RequestError: the network cannot be traced, or its outputs are not finite.
     """
     rules = common_order() if rules is None else rules
-    graph = Graph(module, inputs)
-    probe = asymmetric_probe(inputs)
-    expected = outputs(graph.module, probe)
-    if not all(bool(value.isfinite().all()) for value in expected):
-        raise RequestError("the network returns NaN or infinity on an ordinary input; look at its weights")
+    program, probe = traced(module, inputs), asymmetric_probe(inputs)
+    try:
+        graph, expected = in_double(program, probe)
+    except Unproven as reason:
+        return LoweredModule(plain(program), (), 0.0, str(reason))
+    fold_constants(graph)
     results = merged(run_rule(rule, graph) for rule in rules)
     run_rule(RULES.get("plain_affine", "lowering rule"), graph)  # rules of a caller's own choice may leave affines
-    error = relative_difference(expected, outputs(graph.finish(), probe))
+    error = relative_difference(expected, graph.outputs(probe))
     if not error <= TOLERANCE:
-        raise CheckError(f"lowering is not exact on this network: {first_inexact_rule(module, inputs, rules)}")
+        raise CheckError(f"lowering is not exact on this network: {first_inexact_rule(program, probe, rules)}")
     return LoweredModule(graph.to_float32(), results, error)
+
+
+def in_double(program: GraphModule, probe: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:
+    """A traced network as a graph in float64, and what it gives for the probe.
+
+    Raises:
+        Unproven: no proof can be made for it; says why.
+        RequestError: an output is nothing but NaN and infinity.
+    """
+    check_provable(program)
+    graph = Graph(program)
+    store_integers(graph)
+    graph.to_float64()
+    expected = provable_outputs(graph, probe)
+    check_values(graph, expected)
+    return graph, expected
+
+
+def provable_outputs(graph: Graph, probe: Sequence[Tensor]) -> list[Tensor]:
+    """What a graph gives for the probe.
+
+    Raises:
+        Unproven: it does not run, or draws random numbers.
+    """
+    try:
+        expected = graph.outputs(probe)
+    except Exception as error:  # an operator may be without float64
+        raise Unproven(f"it does not run in float64: {one_line(first_line(error))}") from error
+    check_steady(graph, expected, probe)
+    return expected
 
 
 @dataclass(frozen=True)
@@ -127,14 +182,18 @@ def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str, *, winogra
     """
     assert isinstance(module, GraphModule)
     calibrated = any(node.target in (QUANTIZE, DEQUANTIZE_CHANNELS) for node in module.graph.nodes)
-    graph = Graph.of(module, double=not calibrated)
     probe = asymmetric_probe(inputs)
     if calibrated:
         probe = [value.to(like.dtype) for value, like in zip(probe, inputs, strict=True)]
-    expected = outputs(graph.module, probe)
+    try:
+        check_provable(module)
+        graph = Graph.of(module, double=not calibrated)
+        expected = provable_outputs(graph, probe)
+    except Unproven:  # lowering left it as it was, too
+        return ArrangedModule(plain(copied(module)), ())
     results = merged(run_rule(rule, graph) for rule in target_order(target) if winograd or not rule.larger)
     difference, allowed = (mean_difference, INT8_FORM_TOLERANCE) if calibrated else (relative_difference, TOLERANCE)
-    error = difference(expected, outputs(graph.finish(), probe))
+    error = difference(expected, graph.outputs(probe))
     if not error <= allowed:
         raise CheckError(f"the form for {target} is not exact on this network: its results differ by {error:.1e}")
     return ArrangedModule(plain(graph.module) if calibrated else graph.to_float32(), results)
@@ -168,14 +227,13 @@ def merged(results: Iterable[RuleResult]) -> tuple[RuleResult, ...]:
     return tuple(by_name.values())
 
 
-def first_inexact_rule(module: nn.Module, inputs: Sequence[Tensor], rules: Sequence[AnyRule]) -> str:
+def first_inexact_rule(program: GraphModule, probe: Sequence[Tensor], rules: Sequence[AnyRule]) -> str:
     """Repeat the lowering with a proof after every rule; says which one broke it and by how much."""
-    graph = Graph(module, inputs)
-    probe = asymmetric_probe(inputs)
-    expected = outputs(graph.module, probe)
+    graph, expected = in_double(program, probe)
+    fold_constants(graph)
     for rule in rules:
         result = run_rule(rule, graph)
-        error = relative_difference(expected, outputs(graph.finish(), probe))
+        error = relative_difference(expected, graph.outputs(probe))
         if not error <= TOLERANCE:
             return f"rule {result.rule} changed the result by {error:.1e} of its largest value, {TOLERANCE:.0e} is allowed"
     return "every rule is exact alone, the remaining affines are not"

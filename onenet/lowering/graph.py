@@ -1,27 +1,28 @@
 """The graph that rules rewrite: torch.export's ATen graph, with a shape on every node and weights in float64.
 
-Shapes are static and carried as meta tensors, so a new node knows its shape the moment it is made.
+Shapes are static and carried as meta tensors, so a new node knows its shape the moment it is made. Types that operators name
+stay those of the float32 program; in float64 it is run by ``in_float64``, which widens them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import operator
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from onenet.base.text import first_line
-from onenet.errors import RequestError
+from onenet.lowering.double import in_float64
 from onenet.lowering.operators import Operator
+from onenet.lowering.proof import outputs
 
 LAYER = "nn_module_stack"
 """Where torch.export keeps the modules that an operator is called in, with their paths in the network."""
@@ -36,25 +37,12 @@ def channel_affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 class Graph:
     """A traced module under rewrite."""
 
-    def __init__(self, module: nn.Module, inputs: Sequence[Tensor]) -> None:
-        inputs = [x.double() if x.is_floating_point() else x for x in inputs]
-        try:
-            double = copy.deepcopy(module).eval().double()
-            program = torch.export.export(double, tuple(inputs), strict=False)
-        except Exception as error:  # torch.export has many kinds of refusal, and runs the user's own code
-            raise RequestError(f"torch.export cannot trace {type(module).__name__}: {first_line(error)}") from error
-        self._adopt(program.module(check_guards=False))
+    double = False
+    """Whether it computes in float64."""
 
-    @classmethod
-    def of(cls, module: GraphModule, *, double: bool = False) -> Graph:
-        """A module that is traced already: a copy of it goes under rewrite, in its own types or in float64."""
-        graph = cls.__new__(cls)
-        module = copied(module)
-        graph._adopt(as_type(module, torch.float64) if double else module)
-        return graph
-
-    def _adopt(self, module: GraphModule) -> None:
-        self.module = module
+    def __init__(self, module: GraphModule) -> None:
+        """A copy of ``module``, in its own types."""
+        self.module = module = copied(module)
         self.layer: object = None
         for node in module.graph.nodes:
             value = node.meta.get("val", self.value(node))
@@ -63,6 +51,27 @@ class Graph:
             elif node.op == "call_function" and value is None:  # what calibration put in carries no shape
                 node.meta["val"] = computed(target_of(node), node.args, node.kwargs)
         module.graph.eliminate_dead_code()
+
+    @classmethod
+    def of(cls, module: GraphModule, *, double: bool = False) -> Graph:
+        """A copy of a module, in its own types or in float64."""
+        return cls(module).to_float64() if double else cls(module)
+
+    def to_float64(self) -> Graph:
+        """Itself, with weights and shapes turned to float64; it computes in float64 from now on."""
+        as_type(self.module, torch.float64)
+        self.double = True
+        return self
+
+    def arithmetic(self) -> contextlib.AbstractContextManager[object]:
+        """Inside the block operators compute as the graph does."""
+        return in_float64() if self.double else contextlib.nullcontext()
+
+    def outputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """What the graph gives as it stands."""
+        module = self.finish()
+        with self.arithmetic():
+            return outputs(module, inputs)
 
     def calls(self, *targets: Operator) -> Iterator[Node]:
         """Nodes that call one of ``targets``, in order; safe against rewriting while iterating."""
@@ -83,7 +92,7 @@ class Graph:
         assert value is not None
         return value
 
-    @contextmanager
+    @contextlib.contextmanager
     def before(self, node: Node) -> Iterator[None]:
         """Insert what is called inside the ``with`` block in front of ``node``, as a part of the same layer of the network."""
         around, self.layer = self.layer, node.meta.get(LAYER) or self.layer
@@ -158,6 +167,18 @@ def copied(module: GraphModule) -> GraphModule:
 def computed(target: Operator, args: Any, kwargs: Any) -> Tensor:
     """The result of a call on meta tensors: its shape and type."""
     return target(*map_arg(args, lambda n: n.meta["val"]), **map_arg(kwargs, lambda n: n.meta["val"]))
+
+
+def type_of(node: Node) -> torch.dtype | None:
+    """The type of a node's value; None where it is no tensor."""
+    value = node.meta.get("val")
+    return value.dtype if isinstance(value, Tensor) else None
+
+
+def is_float(node: Node) -> bool:
+    """Whether a node's value is a tensor of real numbers."""
+    kind = type_of(node)
+    return kind is not None and kind.is_floating_point
 
 
 def shape(node: Node) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ INT8_FORM_TOLERANCE = 1e-2
 """Mean relative difference allowed between a calibrated program and its form for a target: only places change, but a sum may
 round to the next int8 step when its channel moves within a vector, and later layers carry that on. 1e-5 was seen on a random
 network of 27 layers; a wrong index gives about 1."""
+SMALLEST = torch.finfo(torch.float64).tiny
 
 
 def asymmetric_probe(inputs: Sequence[Tensor], seed: int = 0) -> list[Tensor]:
@@ -40,7 +41,7 @@ def asymmetric_probe(inputs: Sequence[Tensor], seed: int = 0) -> list[Tensor]:
 def outputs(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     """What a module returns, as a list also where it is one tensor."""
     result = module(*inputs)
-    return list(result) if isinstance(result, (tuple, list)) else [result]
+    return [each.detach() for each in (result if isinstance(result, (tuple, list)) else [result])]
 
 
 def relative_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
@@ -54,11 +55,16 @@ def mean_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> floa
 
 
 def worst_difference(expected: Sequence[Tensor], found: Sequence[Tensor], size: Callable[[Tensor], Tensor]) -> float:
-    """The size of the difference over the size of the values, of the worst output; infinite where a shape differs."""
+    """The size of the difference over the size of the finite values, of the worst output; infinite where a shape differs.
+
+    NaN or infinity in the same place on both sides is no difference: a mask of -inf may be what a network returns.
+    """
     worst = torch.zeros((), dtype=torch.float64)
     for a, b in zip(expected, found, strict=True):
         if a.shape != b.shape:
             return float("inf")
         a, b = a.double(), b.double()  # labels are integers
-        worst = worst.maximum(size((a - b).abs()) / size(a.abs()).clamp_min(torch.finfo(torch.float64).tiny))
+        alike = (a == b) | (a.isnan() & b.isnan())
+        values = torch.where(a.isfinite(), a.abs(), 0.0)
+        worst = worst.maximum(size(torch.where(alike, 0.0, (a - b).abs())) / size(values).clamp_min(SMALLEST))
     return float(worst)

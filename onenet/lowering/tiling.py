@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from onenet.base.text import first_line
 from onenet.base.tiles import Tiling, check_tile, make_grid, run_tiled
 from onenet.errors import CheckError, RequestError
+from onenet.lowering.double import in_float64
 from onenet.model import Model
 from onenet.models.output import WithOutput
 
@@ -290,7 +291,8 @@ def run(module: nn.Module, image: Tensor) -> Tensor:
     """
     size = (image.shape[-2], image.shape[-1])
     try:
-        result = module(image)
+        with in_float64() if image.dtype == torch.float64 else contextlib.nullcontext():
+            result = module(image)
     except Exception as error:  # a user's network may raise anything for a size it cannot take
         raise Refused(f"it does not run on images of {size[0]}x{size[1]}: {first_line(error)}") from error
     result = result[0] if isinstance(result, (tuple, list)) else result

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, channel_affine, shape, source_of, target_of
+from onenet.lowering.graph import Graph, channel_affine, is_float, shape, source_of, target_of, type_of
 from onenet.lowering.masks import is_mask
 from onenet.lowering.operators import Operator, aten
 from onenet.lowering.rule import Rule
@@ -27,17 +27,18 @@ class Normalisation(Rule[Node]):
     def matches(self, graph: Graph) -> Iterator[Node]:
         for node in graph.calls(ADD, SUB, MUL, DIV):
             source, constant = node.args[:2]
-            if not isinstance(source, Node) or graph.value(source) is not None or len(shape(node)) < 3:
+            if not isinstance(source, Node) or graph.value(source) is not None or len(shape(node)) < 3 or not is_float(node):
                 continue
             if per_channel(graph, constant, shape(source)) is not None:
                 yield node
 
     def check(self, graph: Graph, place: Node) -> str | None:
-        broadcasts = shape(place) != shape(source_of(place)) or place.kwargs
-        if broadcasts:
+        source = source_of(place)
+        if shape(place) != shape(source) or place.kwargs:
             return "broadcasts the input or scales the constant"
-        value = per_channel(graph, place.args[1], shape(source_of(place)))
-        return "the constant is a mask" if is_mask(value) else None
+        if type_of(source) != type_of(place):
+            return "makes floats of whole numbers"
+        return "the constant is a mask" if is_mask(per_channel(graph, place.args[1], shape(source))) else None
 
     def rewrite(self, graph: Graph, place: Node) -> None:
         source = source_of(place)

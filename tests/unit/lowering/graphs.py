@@ -15,7 +15,8 @@ from onenet.lowering import LoweredModule, RuleResult, arrange, lower_module
 from onenet.lowering.driver import RULES, common_order, run_rule, target_order
 from onenet.lowering.graph import Graph, name_of
 from onenet.lowering.operators import aten
-from onenet.lowering.proof import asymmetric_probe, outputs, relative_difference
+from onenet.lowering.proof import asymmetric_probe, relative_difference
+from onenet.lowering.trace import traced
 from onenet.targets import TARGETS
 from tests.conftest import shake
 
@@ -79,10 +80,9 @@ def run_on(graph: Graph, name: str, inputs: Sequence[Tensor]) -> Trial:
     probe = asymmetric_probe(inputs)
     if any(node.meta["val"].dtype == torch.float32 for node in graph.module.graph.nodes if node.op == "placeholder"):
         probe = [value.float() for value in probe]
-    graph.finish()
-    expected, before, text = outputs(graph.module, probe), operators(graph.module), str(graph.module.graph)
+    expected, before, text = graph.outputs(probe), operators(graph.module), str(graph.module.graph)
     result = run_rule(RULES.get(name, "rule"), graph)
-    assert relative_difference(expected, outputs(graph.finish(), probe)) <= EXACT
+    assert relative_difference(expected, graph.outputs(probe)) <= EXACT
     return Trial(result, before, graph.module, str(graph.module.graph) != text)
 
 
@@ -97,10 +97,15 @@ def awkward(module: nn.Module) -> nn.Module:
     return module
 
 
+def graph_of(module: nn.Module, inputs: Sequence[Tensor]) -> Graph:
+    """A network just traced, in float64."""
+    return Graph(traced(module, inputs)).to_float64()
+
+
 def alone(name: str, module: nn.Module, *shapes: tuple[int, ...], behind: Sequence[str] = ()) -> Trial:
     """One rule on a network just traced, behind the rules that bring it into the form that this one looks for."""
     inputs = [torch.zeros(shape) for shape in shapes or (IMAGE,)]
-    graph = Graph(awkward(module), inputs)
+    graph = graph_of(awkward(module), inputs)
     for each in behind:
         run_rule(RULES.get(each, "rule"), graph)
     return run_on(graph, name, inputs)

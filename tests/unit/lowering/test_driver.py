@@ -20,7 +20,7 @@ from onenet.lowering.rule import Rule
 from onenet.lowering.rules import transposed_conv
 from onenet.targets import TARGETS
 from tests.conftest import awkward_onenet, shake
-from tests.unit.lowering.graphs import IMAGE, ONENETS, Function, Net, conv, operators, prove, stack
+from tests.unit.lowering.graphs import IMAGE, ONENETS, Function, Net, conv, graph_of, operators, prove, stack
 
 CLEAN = {"batch_norm", "pad", "conv_transpose2d", "sub", "div", "mul", "add", "channel_affine"}
 """What no lowered OneNet holds."""
@@ -134,7 +134,7 @@ class Once(Halves):
 
 def test_a_rule_repeats_until_nothing_applies_and_the_last_look_says_what_stays() -> None:
     module = Function(lambda x: x * 8.0 + x * 6.0)
-    once, again = (run_rule(rule, Graph(module, [torch.zeros(IMAGE)])) for rule in (Once(), Halves()))
+    once, again = (run_rule(rule, graph_of(module, [torch.zeros(IMAGE)])) for rule in (Once(), Halves()))
     assert (once.applied, once.declined) == (1, {"no power of two": 1})
     assert (again.applied, again.declined) == (2, {"no power of two": 1})
 

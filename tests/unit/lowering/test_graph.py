@@ -21,11 +21,12 @@ from onenet.lowering.graph import (
     target_of,
 )
 from onenet.lowering.operators import aten
+from tests.unit.lowering import graphs
 from tests.unit.lowering.graphs import IMAGE, Function, calls, stack
 
 
 def graph_of(module: nn.Module) -> Graph:
-    return Graph(module, [torch.zeros(IMAGE)])
+    return graphs.graph_of(module, [torch.zeros(IMAGE)])
 
 
 def test_every_node_knows_its_shape_in_float64() -> None:
@@ -117,7 +118,7 @@ def test_a_node_s_parts() -> None:
 
 
 def test_arguments_holds_the_defaults() -> None:
-    graph = graph_of(Function(lambda x: torch.conv2d(x, torch.ones(3, 4, 1, 1).double())))
+    graph = graph_of(Function(lambda x: torch.conv2d(x, torch.ones(3, 4, 1, 1))))
     (conv,) = graph.calls(aten.conv2d.default)
     _, _, bias, stride, padding, dilation, groups = arguments(conv)
     assert bias is None

@@ -18,7 +18,7 @@ from onenet.lowering.rule import Rule
 class UnstridedTransposed(Rule[Node]):
     """A transposed convolution that enlarges nothing becomes a convolution."""
 
-    steps = (90,)
+    steps = (95,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:
         for node in graph.calls(TRANSPOSED_CONVOLUTION):

@@ -68,6 +68,7 @@ def explained(job: Job, doing: str, path: Path | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         culprit = culprit_of(error, job, path)
+        forget_frames(error)
         if culprit is None and isinstance(error, OneNetError):
             raise
         what = f"{doing} {job.model.spec.name} for {job.target} {job.precision}"
@@ -168,6 +169,16 @@ def chain_of(error: BaseException) -> list[BaseException]:
         found.append(each)
         each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return found[::-1]
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of what a converter's frames hold, networks and temporary folders: it would live as long as the error is kept."""
+    with quiet():  # a folder that nobody removed is warned of
+        for each in chain_of(error):
+            traceback.clear_frames(each.__traceback__)
+            # Before Python 3.13, f_locals is a copy that the frame keeps; reading it again empties that, too.
+            for frame, _ in traceback.walk_tb(each.__traceback__):
+                len(frame.f_locals)
 
 
 def named(node: Node, known: dict[str, Node]) -> Node | None:

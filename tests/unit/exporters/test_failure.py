@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -152,7 +153,7 @@ def test_a_word_that_is_an_operator_by_chance_is_none(job: Job) -> None:
 def test_what_a_rule_made_of_a_layer_is_still_that_layer(job: Job) -> None:
     layers = {node.name: layer_of(node) for node in named_program(job).graph.nodes if node.op == "call_function"}
     assert list(dict.fromkeys(layers.values())) == [
-        *("stem", "blocks.0.norm", "blocks.0.act", "blocks.0", "blocks.1.norm", "blocks.1.act", "blocks.1", "", "head")
+        *("stem", "blocks.0.conv", "blocks.0.act", "blocks.0", "blocks.1.conv", "blocks.1.act", "blocks.1", "", "head")
     ]
     assert layers["reshape"] == "head"  # there is none in the network: it is a part of a transposed convolution's new form
 
@@ -177,6 +178,20 @@ def test_one_line_with_all_of_it(job: Job) -> None:
     )
     assert str(caught.value) == expected
     assert (caught.value.operator, caught.value.layer) == ("softplus", "blocks.0.act")
+
+
+def test_what_a_converter_held_is_let_go_while_the_error_is_kept(job: Job) -> None:
+    held: list[weakref.ref[nn.Module]] = []
+
+    def convert() -> None:
+        network = nn.ReLU()
+        held.append(weakref.ref(network))
+        raise ValueError
+
+    with pytest.raises(ConversionError) as caught, explained(job, "converting"):
+        convert()
+    assert caught.value.__cause__ is not None
+    assert held[0]() is None
 
 
 @pytest.mark.parametrize("error", [CheckError("c"), RequestError("r"), OSError(28, "full"), KeyboardInterrupt(), SystemExit(3)])

@@ -63,6 +63,9 @@ def export_all(options: ExportOptions | None = None, progress: Progress | None =
             exports.append(make_artifact(options, target, precision, network, evaluation, progress))
         except OneNetError as error:
             exports.failed.append(FailedExport(target, precision, error))
+    if options.min_sqnr is None and options.max_drop is None:  # with a budget, what is enough is said
+        for line in dict.fromkeys(line for artifact in exports for line in artifact.cautions):
+            progress.warn(line)
     exports.raise_failed()
     return exports
 
@@ -207,6 +210,7 @@ def make_artifact(
         out=options.out,
         evaluation=evaluation,
         verify=options.verify,
+        measured=options.evaluation is not None,
         winograd=options.winograd,
     )
     if not options.preview:

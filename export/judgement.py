@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from onenet.base.arrays import Array, next_prime
 from onenet.base.quiet import quiet
 from onenet.calibration.outputs import Feeds, float_outputs, outputs_of
 from onenet.calibration.samples import LabelledImages, Samples
-from onenet.errors import CheckError
+from onenet.errors import CheckError, OneNetError
+from onenet.exporters.advice import advise
 from onenet.exporters.job import Job
 from onenet.exporters.layers import first_bad_layer
-from onenet.exporters.references import OutputReference, limits_of, references
+from onenet.exporters.references import OutputReference, limits_of, references_on
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.golden import as_pixels
@@ -37,9 +37,12 @@ MOST_VALUES = 1 << 20
 class Judgement:
     """What the checks of an artifact found."""
 
-    verification: parity.Verification
+    verification: parity.Verification | None
+    """None where it was not asked for."""
     quality: Quality | None
     """On images; None without any, or where the artifact cannot run here."""
+    cautions: tuple[str, ...] = ()
+    """What should be known of an artifact that is right: a line each, with what to do."""
 
 
 def judge(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> Judgement:
@@ -57,7 +60,28 @@ def judge(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> 
         measured, agreement = measure(job, artifact, evaluation)
     verification = dataclasses.replace(verification, checks=(*verification.checks, *pictures, *agreement))
     refuse_failed(job, path, verification)
-    return Judgement(verification, measured)
+    return Judgement(verification, measured, cautions_of(job, artifact, evaluation))
+
+
+def measure_alone(job: Job, path: Path, evaluation: Samples | LabelledImages) -> Judgement:
+    """Quality of an artifact that is not checked; what keeps it from being measured is a caution."""
+    try:
+        with quiet():
+            artifact = open_artifact(path)
+            measured, _ = measure(job, artifact, evaluation)
+    except OneNetError as error:
+        return Judgement(None, None, (f"{job.file_name} could not be measured: {error}",))
+    return Judgement(None, measured, cautions_of(job, artifact, evaluation))
+
+
+def cautions_of(job: Job, artifact: Artifact, evaluation: Samples | LabelledImages | None) -> tuple[str, ...]:
+    """Whether int8 is good enough, on a few evaluation samples or, without any, on the golden input."""
+    if job.precision != "int8":
+        return ()
+    with quiet():
+        if evaluation is None:
+            return tuple(advise(job, [parity.read_golden(artifact)[0]], "the golden input"))
+        return tuple(advise(job, few(job, evaluation), f"{PICTURES} evaluation samples"))
 
 
 def refuse_failed(job: Job, path: Path, verification: parity.Verification) -> None:
@@ -100,11 +124,11 @@ def check_pictures(job: Job, artifact: Artifact, evaluation: Samples | LabelledI
     if evaluation is None or not artifact.session.runs_here:
         return []
     batches = few(job, evaluation)
-    made = [references(job, batch) for batch in batches]
+    made = references_on(job, batches)
 
     def check(opened: Artifact) -> list[parity.Check]:
         found = [opened.run(batch) for batch in batches]
-        columns = zip(job.model.spec.outputs, map(together, zip(*made, strict=True)), strict=True)
+        columns = zip(job.model.spec.outputs, made, strict=True)
         return [
             check_output(job, spec, each, np.concatenate([result[spec.name] for result in found]), len(batches))
             for spec, each in columns
@@ -137,15 +161,6 @@ def middle(array: Array, shape: tuple[int, ...]) -> Array:
     """The middle of each sample, of so many values along each axis behind the first."""
     starts = [(have - need) // 2 for have, need in zip(array.shape[1:], shape[1:], strict=True)]
     return array[(slice(None), *(slice(at, at + need) for at, need in zip(starts, shape[1:], strict=True)))]
-
-
-def together(made: Sequence[OutputReference]) -> OutputReference:
-    """One output of several batches as one."""
-    first = made[0]
-    others = tuple(np.concatenate(each) for each in zip(*(batch.others for batch in made), strict=True))
-    own = None if first.own is None else np.concatenate([each.own for each in made if each.own is not None])
-    floats, reference = (np.concatenate([getattr(each, name) for each in made]) for name in ("floats", "reference"))
-    return OutputReference(floats, reference, others, own, first.scale)
 
 
 def check_output(job: Job, spec: TensorSpec, made: OutputReference, found: Array, count: int) -> parity.Check:

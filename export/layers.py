@@ -339,3 +339,23 @@ def first_bad_layer(job: Job, path: Path) -> str:
     except OneNetError:  # it only explains another failure
         return ""
     return "" if found.passed else describe(found)
+
+
+def first_lossy_layer(job: Job, feeds: Mapping[str, Array], least: float) -> str:
+    """The first layer of a job's int8 program that keeps less than so many dB of the float network's; empty if none does."""
+    try:
+        reference = Reference(job)
+    except OneNetError:  # it only explains
+        return ""
+    inputs = [torch.from_numpy(feeds[spec.name]) for spec in job.model.spec.inputs]
+    below: list[str] = []
+
+    def keep(place: LayerPlace, value: Floats) -> None:
+        truth = floats.get(place.operators)
+        if truth is not None and truth.shape == value.shape and sqnr_db(truth, value) < least:
+            below.append(place.operators[0])
+
+    with torch.no_grad():
+        floats = reference.float_values(inputs)
+        Watched(reference.module, reference.places, keep).run(*inputs)
+    return below[0] if below else ""

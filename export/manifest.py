@@ -117,10 +117,11 @@ def describe(
 ) -> dict[str, object]:
     """The manifest beside an artifact: the embedded one, and what can only be known of the finished file."""
     record = quantized.record if quantized else None
+    checks = judgement.verification.checks if judgement and judgement.verification else ()
     return {
         **manifest,
         "artifact": {"file": path.name, "bytes": size_of(path), "sha256": sha256_of(path)},
-        "checks": [dataclasses.asdict(c) for c in judgement.verification.checks] if judgement else UNVERIFIED,
+        "checks": [dataclasses.asdict(c) for c in checks] if checks else UNVERIFIED,
         "quality": judgement.quality.as_dict() if judgement and judgement.quality else None,
         "calibration_record": record.as_dict() if record and record.samples else None,
     }

@@ -151,7 +151,7 @@ class ExportOptions:
     weights: Path | None = option(
         None, MODEL, "State dict: .safetensors, .pt or .pth. Default: the shipped one.", metavar="FILE"
     )
-    random_weights: bool = option(False, MODEL, "Export an untrained network (for benchmarks).", "--random-weights")
+    random_weights: bool = option(False, MODEL, "Export an untrained network, seeded (for benchmarks).", "--random-weights")
     config: Path | None = option(None, MODEL, "YAML configuration of the official repository.", metavar="FILE")
     width: int | None = option(None, MODEL, "Channels at full resolution.", metavar="N", least=1)
     classes: int | None = option(None, MODEL, "Number of classes.", metavar="N", least=1)

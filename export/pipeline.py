@@ -15,7 +15,7 @@ from onenet.errors import RequestError
 from onenet.exporters.exporter import Exporter, exporter_of
 from onenet.exporters.failure import explained, explained_as, tries_of
 from onenet.exporters.job import Job
-from onenet.exporters.judgement import judge
+from onenet.exporters.judgement import judge, measure_alone
 from onenet.exporters.manifest import describe, make_manifest, to_json
 from onenet.exporters.results import ExportedArtifact
 from onenet.lowering import lower
@@ -34,6 +34,7 @@ def export(
     out: Path | str = "build",
     evaluation: Samples | LabelledImages | None = None,
     verify: bool = True,
+    measured: bool = True,
     winograd: bool = True,
 ) -> ExportedArtifact:
     """Write one artifact with its manifest, check it, and only then give it its final name.
@@ -47,6 +48,7 @@ def export(
         out: folder; made if it does not exist. An artifact of the same name in it is replaced only by a checked one.
         evaluation: images to compare with the float model on (and masks to score both against).
         verify: run the checks; without them the manifest says so.
+        measured: without the checks, compare with the float model on ``evaluation`` all the same.
         winograd: in fp32 TFLite and ONNX, compute wide 3x3 convolutions by Winograd's method: faster, and the file is larger.
 
     Raises:
@@ -68,12 +70,15 @@ def export(
         manifest = make(job, path, first_sample(job, evaluation))
         with explained(job, "checking", path):
             judgement = judge(job, path, evaluation) if verify else None
+            if evaluation is not None and measured and judgement is None:
+                judgement = measure_alone(job, path, evaluation)
         described = describe(manifest, path, judgement, job.quantized)
         size = size_of(path)
         publish_both(path, described, out)
     seconds = time.monotonic() - start
     verification, quality = (judgement.verification, judgement.quality) if judgement else (None, None)
-    return ExportedArtifact(out / job.file_name, described, size, seconds, verification, quality)
+    cautions = judgement.cautions if judgement else ()
+    return ExportedArtifact(out / job.file_name, described, size, seconds, verification, quality, cautions=cautions)
 
 
 def check_inputs(job: Job) -> None:

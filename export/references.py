@@ -73,6 +73,20 @@ def references(job: Job, feeds: Mapping[str, Array]) -> list[OutputReference]:
     return known[key]
 
 
+def references_on(job: Job, batches: Sequence[Mapping[str, Array]]) -> list[OutputReference]:
+    """``references`` on several batches, put together."""
+    return [together(made) for made in zip(*(references(job, batch) for batch in batches), strict=True)]
+
+
+def together(made: Sequence[OutputReference]) -> OutputReference:
+    """One output of several batches as one."""
+    first = made[0]
+    others = tuple(np.concatenate(each) for each in zip(*(batch.others for batch in made), strict=True))
+    own = None if first.own is None else np.concatenate([each.own for each in made if each.own is not None])
+    floats, reference = (np.concatenate([getattr(each, name) for each in made]) for name in ("floats", "reference"))
+    return OutputReference(floats, reference, others, own, first.scale)
+
+
 @one_thread()  # golden outputs and limits do not depend on the threads
 def run_references(job: Job, feeds: Mapping[str, Array]) -> list[OutputReference]:
     """``references``, computed."""

@@ -32,6 +32,8 @@ class ExportedArtifact:
     """Against the float model on images; None without images, or where the artifact cannot run here."""
     preview: Path | None = None
     """The picture beside it, where one was drawn."""
+    cautions: tuple[str, ...] = ()
+    """What should be known of it although it is right, such as int8 that keeps little; a line each, with what to do."""
 
     def as_dict(self) -> dict[str, object]:
         """The artifact as JSON values: size in bytes, time in seconds, verification and quality or None."""
@@ -44,6 +46,7 @@ class ExportedArtifact:
             "verification": self.verification.as_dict() if self.verification else None,
             "quality": self.quality.as_dict() if self.quality else None,
             "preview": str(self.preview) if self.preview else None,
+            "cautions": list(self.cautions),
             "failed": None,
         }
 
@@ -84,7 +87,7 @@ class ExportedArtifact:
         cells = [
             f"{name} {cell}" for name, cell in self.cells(columns([self])).items() if name not in ("file", "s") and cell != "-"
         ]
-        return f"<{self.path}: {', '.join(cells)}>"
+        return "".join([f"<{self.path}: {', '.join(cells)}>", *(f"\n  caution: {line}" for line in self.cautions)])
 
     def _repr_html_(self) -> str:
         return html_table([self])

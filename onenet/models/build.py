@@ -47,13 +47,14 @@ def build(
             returns an ``nn.Module``, or a pair of it and a ``ModelSpec`` if it takes anything but one image.
         width, classes, kernel, spatial: override the registry's shape; without ``weights`` they must be the shipped ones.
         weights: a ``.safetensors``, ``.pt`` or ``.pth`` state dict; a OneNet's shape is read off it.
-        random_weights: build untrained, seeded by ``seed``, for benchmarks.
+        random_weights: build untrained, seeded by ``seed``, for benchmarks. A factory's network is initialised anew.
         config: a YAML file of the official repository; its ``model:`` section replaces the registry name.
         input_size: height and width in pixels; 256x256 unless ``config`` has a resolution.
         output: what the network returns: class logits, probabilities or labels.
 
     Raises:
-        RequestError: unknown name, missing or mismatching weights, an input size that the network cannot take.
+        RequestError: unknown name, missing or mismatching weights, an input size that the network cannot take, random weights
+            for a network that cannot be initialised anew.
     """
     if output not in OUTPUTS:
         raise RequestError(f"output {output!r} is not known; supported: {', '.join(OUTPUTS)}")
@@ -70,7 +71,7 @@ def build(
         given = [f"--{name}" for name, value in shape_options.items() if value is not None] + ["--config"] * bool(config)
         if given:
             raise RequestError(f"{', '.join(given)} shape the registry's models; your own factory decides its shape itself")
-        built = build_foreign(model, weights, input_size or INPUT_SIZE)
+        built = build_foreign(model, weights, input_size or INPUT_SIZE, seed=seed if random_weights else None)
     return built if output == "logits" else with_output(built, output)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import importlib.util
 import re
@@ -55,17 +56,46 @@ def load_factory(reference: str) -> Callable[[], object]:
     return factory  # type: ignore[no-any-return]  # a user's callable
 
 
-def build_foreign(model: str | nn.Module | Callable[[], object], weights: Path | str | None, size: tuple[int, int]) -> Model:
-    """A model from anybody's module or factory, with its signature."""
+def build_foreign(
+    model: str | nn.Module | Callable[[], object],
+    weights: Path | str | None,
+    size: tuple[int, int],
+    seed: int | None = None,
+) -> Model:
+    """A model from anybody's module or factory, with its signature; with a seed, initialised anew."""
     module, spec, name = make_foreign(load_factory(model) if isinstance(model, str) else model)
     if weights:
         load_into(module, read_state(Path(weights)), f"weights {Path(weights).name}")
+    if seed is not None:
+        module = initialised(module, name, seed)
     module.eval()
+    held = "random" if seed is not None else Path(weights).name if weights else "from the factory"
     if spec is not None:
         check_signature(module, spec)
-        return Model(dataclasses.replace(spec, source={**spec.source, **provenance(module)}), module)
-    source = {"model": name, "weights": Path(weights).name if weights else "from the factory"}
-    return finish(module, name, size, channels_in(module, size), source, None)
+        random = {"weights": held} if seed is not None else {}
+        return Model(dataclasses.replace(spec, source={**spec.source, **random, **provenance(module)}), module)
+    return finish(module, name, size, channels_in(module, size), {"model": name, "weights": held}, None)
+
+
+def initialised(module: nn.Module, name: str, seed: int) -> nn.Module:
+    """A copy of a module with the weights that its layers draw when they are made.
+
+    Raises:
+        RequestError: a parameter belongs to no layer that can draw it.
+    """
+    module = copy.deepcopy(module)
+    layers = {prefix: each for prefix, each in module.named_modules() if callable(getattr(each, "reset_parameters", None))}
+    drawn = {id(value) for layer in layers.values() for value in layer.parameters(recurse=False)}
+    fixed = [key for key, value in module.named_parameters() if id(value) not in drawn]
+    if fixed:
+        raise RequestError(
+            f"random weights were asked for; {name} has {len(fixed)} parameters that no layer draws ({', '.join(fixed[:3])}): "
+            "let the factory draw them, and leave --random-weights out"
+        )
+    torch.manual_seed(seed)
+    for layer in layers.values():
+        layer.reset_parameters()
+    return module
 
 
 def make_foreign(factory: nn.Module | Callable[[], object]) -> tuple[nn.Module, ModelSpec | None, str]:

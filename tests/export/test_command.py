@@ -11,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from onenet.base.files import sha256_of
 from onenet.targets import suffixes
@@ -111,3 +113,42 @@ def test_ctrl_c_during_a_conversion_leaves_the_old_artifact(folder: Path) -> Non
     assert "Traceback" not in stderr
     assert names(folder / "out") == ["make_fp32.onnx"]
     assert (folder / "out" / "make_fp32.onnx").read_text() == "old"
+
+
+LOSES = """
+import torch
+from torch import nn
+
+class Loses(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.small, self.large = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+
+    def forward(self, image):  # what counts is small beside other channels of its tensor
+        wide = torch.cat([torch.sigmoid(self.small(image)), self.large(image) * 3000], 1)
+        return nn.functional.max_pool2d(wide, 3, 3)[:, :8]
+"""
+
+
+def test_int8_that_keeps_little_is_written_with_one_warning_for_all_targets(folder: Path) -> None:
+    (folder / "net.py").write_text(LOSES)
+    done = export(folder, "--model", "net.py:Loses", "--int8", "--target", "onnx", "--target", "coreml")
+    assert done.returncode == 0
+    assert names(folder / "out") == [f"Loses_int8.{end}" for end in ("mlpackage", "mlpackage.json", "onnx", "onnx.json")]
+    text = " ".join(done.stderr.split())
+    assert text.count("int8 of Loses keeps ") == 1
+    assert "Keep layers in float with --min-sqnr 20 or --max-drop 1, or take -p w8" in text
+
+
+def test_without_the_check_a_file_is_measured_where_images_are_given(folder: Path) -> None:
+    (folder / "pictures").mkdir()
+    for place in range(2):
+        Image.fromarray(np.random.default_rng(place).integers(0, 255, (16, 24, 3), np.uint8)).save(
+            folder / "pictures" / f"{place}.png"
+        )
+    for given, images in (((), None), (("--evaluation", "pictures"), 2)):
+        (document,) = json.loads(export(folder, "--no-verify", "--json", *given).stdout)
+        assert document["verification"] is None
+        assert (document["quality"] and document["quality"]["images"]) == images
+        assert json.loads((folder / f"{document['path']}.json").read_text())["checks"] == "not verified (--no-verify)"

@@ -91,3 +91,17 @@ def test_outputs_on_all_images(tmp_path: Path) -> None:
     outputs = judgement.artifact_outputs(write_null(tmp_path / "net.null"), {"image": IMAGES.feeds(job_of(0.0).model)["image"]})
     assert outputs is not None
     assert outputs.shape == (3, 2, 8, 8)
+
+
+@pytest.mark.parametrize(("bias", "agreement"), [(1.0, 1.0), (-1.0, 0.0)])
+def test_what_is_not_checked_is_measured_all_the_same(bias: float, agreement: float, tmp_path: Path) -> None:
+    found = judgement.measure_alone(job_of(bias), write_null(tmp_path / "net.null"), IMAGES)
+    assert found.verification is None
+    assert found.quality is not None and found.quality.label_agreement == agreement
+
+
+def test_what_cannot_be_opened_is_no_reason_not_to_write_it(tmp_path: Path) -> None:
+    (tmp_path / "net.null").write_text("no JSON")
+    found = judgement.measure_alone(job_of(0.0), tmp_path / "net.null", IMAGES)
+    assert found.quality is None
+    assert found.cautions[0].startswith("Conv2d_fp32.onnx could not be measured: ")

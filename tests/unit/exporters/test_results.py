@@ -34,7 +34,8 @@ def test_results_are_readable() -> None:
 
 def test_results_as_json() -> None:
     content = artifact("a.onnx").as_dict()
-    assert set(content) == {"path", "target", "precision", "bytes", "seconds", "verification", "quality", "preview", "failed"}
+    keys = {"path", "target", "precision", "bytes", "seconds", "verification", "quality", "preview", "cautions", "failed"}
+    assert set(content) == keys
     assert (content["seconds"], content["preview"], content["failed"]) == (3.21, None, None)
 
 

@@ -209,3 +209,47 @@ def test_a_role_or_layout_that_does_not_exist_is_named_before_any_work(change: d
     ((kind, value),) = change.items()
     with pytest.raises(RequestError, match=f"scores of odd has the {kind} '{value}'; choose from "):
         onenet.build(lambda: (nn.Identity(), ModelSpec("odd", "segmentation", (image,), (wrong,))))
+
+
+# --- random weights -------------------------------------------------------
+
+
+class Trained(nn.Module):
+    """Weights as training left them, statistics too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+        for value in self.state_dict().values():
+            value.fill_(7)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.net(image)
+
+
+class Embedded(Trained):
+    """With a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.ones(1, 3, 1, 1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.net(image + self.place)
+
+
+def test_random_weights_of_a_factory_are_drawn_and_seeded() -> None:
+    given = Trained()
+    one, same, other = (
+        build(given, random_weights=True, seed=seed, input_size=(8, 8)).module.state_dict() for seed in (0, 0, 1)
+    )
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert not torch.equal(one["net.0.weight"], other["net.0.weight"])
+    assert one["net.0.weight"].std() > 0.05 and one["net.1.running_var"].eq(1).all()
+    assert given.net[0].weight.eq(7).all()  # the user's own stays as it is
+    assert build(given, random_weights=True, input_size=(8, 8)).spec.source["weights"] == "random"
+
+
+def test_random_weights_that_no_layer_draws_are_refused() -> None:
+    with pytest.raises(RequestError, match=r"Embedded has 1 parameters that no layer draws \(place\): let the factory draw"):
+        build(Embedded, random_weights=True, input_size=(8, 8))

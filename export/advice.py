@@ -1,0 +1,56 @@
+"""Is int8 good enough? A line with what to do where it keeps less of the float model than is usual.
+
+Whether a file is right is another question (``judgement``): this one is asked of the int8 program, and refuses nothing. What
+int8 may cost at most is the user's budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from onenet.base.arrays import Array
+from onenet.exporters.job import Job
+from onenet.exporters.layers import first_lossy_layer
+from onenet.exporters.references import OutputReference, references_on
+from onenet.runtimes.golden import as_pixels
+from onenet.runtimes.values import decibels, power
+from onenet.spec import TensorSpec
+from onenet.tasks import task_of
+
+USUAL_DB = 20.0
+"""The error is a tenth of the signal. Trained networks keep 25 to 40 dB."""
+USUAL_LABELS = 0.95
+
+
+def advise(job: Job, batches: Sequence[Mapping[str, Array]], where: str) -> Iterator[str]:
+    """Look at every output of a job's int8 program beside the float model's.
+
+    Args:
+        batches: inputs by name.
+        where: what they are, for the text.
+
+    Yields:
+        A line for each output that keeps less than ``USUAL_DB`` or ``USUAL_LABELS``.
+    """
+    for spec, made in zip(job.model.spec.outputs, references_on(job, batches), strict=True):
+        kept = kept_text(job, spec, made)
+        if kept:
+            layer = first_lossy_layer(job, batches[0], USUAL_DB)
+            from_layer = f"; it falls below {USUAL_DB:.0f} dB at layer {layer}" if layer else ""
+            yield (
+                f"int8 of {job.model.spec.name} keeps {kept} on {where}{from_layer}. Keep layers in float with --min-sqnr "
+                f"{USUAL_DB:.0f} or --max-drop 1, or take -p w8"
+            )
+
+
+def kept_text(job: Job, spec: TensorSpec, made: OutputReference) -> str:
+    """What an output keeps, in words; empty where that is enough."""
+    known, task = made.known(lambda values: as_pixels(values, spec.has_channels)), task_of(job.model.spec.task)
+    if spec.role == "labels":
+        kept: float | None = float((known.floats == known.reference).mean())
+        return f"{kept:.1%} of {spec.name}" if kept is not None and kept < USUAL_LABELS else ""
+    sqnr = decibels(power(known.floats), power(known.reference - known.floats))
+    labels = task.agreement(known.floats, known.reference, spec.role)
+    if sqnr >= USUAL_DB and (labels is None or labels >= USUAL_LABELS):
+        return ""
+    return f"{sqnr:.1f} dB of {spec.name}" + ("" if labels is None else f" and {labels:.1%} of its labels")

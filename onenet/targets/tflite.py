@@ -15,6 +15,7 @@ TARGET = Target(
     int8_io=True,
     rules=(
         *("transposed_zeros", "transposed_padding", "moved_int8"),
+        *("input_shift", "row_constant"),
         *("winograd", "requantize", "pixel_order", "layout", "concat_order", "layout", "pixel_reshape"),
     ),
     open_weights=True,

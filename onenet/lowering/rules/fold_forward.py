@@ -1,8 +1,8 @@
-"""affine per channel -> [unshuffle | concat] -> unpadded convolution -> the convolution with scaled weights and a new bias
+"""affine per channel -> [unshuffle | concat] -> convolution -> the convolution with scaled weights and a new bias
 
 ReLU -> BatchNorm leaves an affine that cannot go back through the ReLU (its shift would be cut off, and a negative scale
 would turn the ReLU round), so it goes forward: into every consumer that can take it exactly. A zero-padded convolution
-cannot: the padding means 0 after the affine, not before. There the affine stays, on that branch only.
+can take a scale, but no shift: the padding means 0 after the affine, not before. There the affine stays, on that branch only.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FoldForward(Rule[Reading]):
             yield from (Reading(affine, user) for user in users(affine) if not user._erased)
 
     def check(self, graph: Graph, place: Reading) -> str | None:
-        return obstacle(graph, place.user, place.affine)
+        return obstacle(graph, place.user, place.affine, bool(graph.constant_value(place.affine.args[2]).any()))
 
     def rewrite(self, graph: Graph, place: Reading) -> None:
         affine = place.affine
@@ -56,16 +56,20 @@ class FoldForward(Rule[Reading]):
         push(graph, place.user, affine, source_of(affine), scale, shift)
 
 
-def obstacle(graph: Graph, user: Node, operand: Node) -> str | None:
-    """Why ``user`` cannot take up an affine on ``operand``; None if it can, all the way to a convolution."""
+def obstacle(graph: Graph, user: Node, operand: Node, shifted: bool) -> str | None:
+    """Why ``user`` cannot take up an affine on ``operand``; None if it can, all the way to a convolution.
+
+    Args:
+        shifted: whether the affine adds anything. What only scales commutes with padding by zeros.
+    """
     if user.target is channel_affine:
         return None
     if user.target in CONVOLUTIONS:
-        return convolution_obstacle(graph, user)
+        return convolution_obstacle(graph, user, shifted)
     if user.target is aten.pixel_unshuffle.default or is_concat_of_channels(user):
         if is_concat_of_channels(user) and sum(each is operand for each in parts_of(user)) > 1:
             return "concatenated with itself"
-        return next(filter(None, (obstacle(graph, each, user) for each in users(user))), None)
+        return next(filter(None, (obstacle(graph, each, user, shifted) for each in users(user))), None)
     return f"followed by {name_of(user)}, which is not linear per channel"
 
 
@@ -74,10 +78,10 @@ def is_concat_of_channels(node: Node) -> bool:
     return node.target is aten.cat.default and bool(arguments(node)[1] == 1)
 
 
-def convolution_obstacle(graph: Graph, node: Node) -> str | None:
+def convolution_obstacle(graph: Graph, node: Node, shifted: bool) -> str | None:
     """Why a convolution cannot take up an affine on its input; None where it can."""
     source, weight, _, _, padding, _, groups = arguments(node)
-    if any(spread(padding, len(shape(source)) - 2)):
+    if shifted and any(spread(padding, len(shape(source)) - 2)):
         return "followed by a zero-padded convolution: exact except at the border"
     if groups != 1:
         return "followed by a grouped convolution"

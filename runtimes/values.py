@@ -107,25 +107,29 @@ def exact_limits(reference: Array, own: Array) -> Limits:
         reference: computed in float64.
         own: by PyTorch in float32.
     """
-    least = TOLERANCES["fp32"]
-    if least.relative is None or not (np.isfinite(reference).all() and np.isfinite(own).all()):
+    least, finite = TOLERANCES["fp32"], comparable(reference, own)
+    if least.relative is None or finite is None:
         return least
-    return Limits(relative=max(least.relative, rounded_up(OWN_ERRORS * largest_difference(reference, own))))
+    return Limits(relative=max(least.relative, rounded_up(OWN_ERRORS * largest_difference(*finite))))
 
 
 def half_limits(floats: Array, simulated: Array, asked: float) -> Limits:
     """fp16: ``HALF_MARGIN_DB`` below a simulation in half precision, and never more than ``asked`` dB."""
-    if not np.isfinite(simulated).all():  # beyond 65504: right where sums are float32, infinite where they are not
+    finite = comparable(floats, simulated)
+    if finite is None:  # beyond 65504: right where sums are float32, infinite where they are not
         return Limits(sqnr_db=asked)
+    floats, simulated = finite
     noise = power(floats.astype(np.float64) - simulated)
     return Limits(sqnr_db=min(asked, rounded_down(decibels(power(floats), noise) - HALF_MARGIN_DB)))
 
 
 def int8_limits(task: Task, spec: TensorSpec, known: Known) -> Limits:
     """int8: as near to the float model as the program is, and like the program rather than like anything else."""
-    floats, reference, others = known.floats, known.reference, known.others
-    if not all(np.isfinite(each).all() for each in (floats, reference, *others)):
+    finite = comparable(known.floats, known.reference, *known.others)
+    if finite is None:
         return Limits()  # nothing passes then
+    floats, reference, *others = finite
+    known = Known(floats, reference, tuple(others), known.step)
     if spec.role == "labels":
         labels = [metrics.label_agreement(floats, each) for each in (reference, *others)]
         same = [metrics.label_agreement(reference, each) for each in others]
@@ -229,6 +233,15 @@ def as_numbers(values: Array) -> Array:
     return values if values.dtype.kind == "f" else values.astype(np.float64)
 
 
+def comparable(*values: Array) -> list[Array] | None:
+    """Arrays with 0 where all hold the same infinity, as a mask makes it; None with NaN, or where one's infinities differ."""
+    infinite = np.isinf(values[0])
+    places = [np.where(np.isfinite(each), 0, each) for each in values]
+    if not all(np.array_equal(each, np.where(infinite, values[0], 0)) for each in places):
+        return None
+    return [np.where(infinite, 0, each) for each in values]
+
+
 # --- judgement --------------------------------------------------------------
 
 
@@ -244,8 +257,14 @@ def judge(task: Task, spec: TensorSpec, limits: Limits, known: Known, found: Arr
     """
     found = as_numbers(found)
     for whose, values in (("output", found), ("reference", known.reference), ("float model", known.floats)):
-        if not np.isfinite(values).all():
-            return False, f"the {whose} holds NaN or infinity"
+        if np.isnan(values).any():
+            return False, f"the {whose} holds NaN"
+    finite = comparable(known.reference, known.floats, found)
+    if finite is None:
+        is_half = limits.sqnr_db is not None and limits.reference_db is None
+        hint = "; half precision ends at 65504: take -p fp32" if is_half and not np.isinf(known.reference).any() else ""
+        return False, f"infinity is not where the reference has it{hint}"
+    known, found = Known(finite[1], finite[0], step=known.step), finite[2]
     answers = list(labels_kept(task, spec, limits, known, found))
     if spec.role != "labels":
         answers = [*values_kept(spec, limits, known, found), *answers]

@@ -212,11 +212,11 @@ def is_random(node: Node) -> bool:
 def check_values(graph: Graph, expected: Sequence[Tensor]) -> None:
     """
     Raises:
-        RequestError: an output holds no finite value; names weights with NaN.
+        RequestError: an output holds no finite value, or NaN because weights do; names these.
     """
-    if all(bool(value.isfinite().any()) for value in expected):
-        return
     held = next((name for name, value in graph.module.state_dict().items() if bool(value.isnan().any())), None)
+    if all(bool(value.isfinite().any()) and not (held and bool(value.isnan().any())) for value in expected):
+        return
     weights = f"{held} holds NaN" if held else "look at its weights"
     raise RequestError(f"the network returns NaN or infinity on an ordinary input; {weights}")
 

@@ -251,6 +251,16 @@ def test_the_float_model_s_labels_travel_as_they_are() -> None:
     assert np.array_equal(golden.read_floats(golden.with_floats(entry, other), golden.read_output(entry)), other)
 
 
+def test_the_infinities_of_a_mask_travel() -> None:
+    values = np.random.default_rng(0).normal(0, 1, (1, 2, 8, 8)).astype(np.float32)
+    values[:, :, ::2] = -np.inf
+    entry = golden.make_output("logits", values, True, None)
+    picked = golden.sample_like(entry, np.where(np.isinf(values), values, values + 0.01), True)
+    found = golden.read_floats(golden.with_floats(entry, picked), golden.read_output(entry))
+    assert np.array_equal(np.isinf(found), np.isinf(picked))
+    assert np.allclose(found, picked, atol=1e-3)
+
+
 def test_values_that_are_no_numbers_are_left_out() -> None:
     entry = golden.make_output("logits", np.full((1, 2, 4, 4), np.nan, np.float32), True, None)
     assert "float" not in golden.with_floats(entry, golden.read_output(entry))

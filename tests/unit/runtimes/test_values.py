@@ -260,5 +260,26 @@ def test_one_value_that_is_no_number_fails(limits: Limits, bad: float) -> None:
         ("reference", Known(good, wrong), good),
         ("float model", Known(wrong, good), good),
     ):
-        assert judge(OTHER, LOGITS, limits, known, found) == (False, f"the {whose} holds NaN or infinity")
+        passed, detail = judge(OTHER, LOGITS, limits, known, found)
+        assert passed is False
+        assert detail.startswith(f"the {whose} holds NaN" if np.isnan(bad) else "infinity is not where the reference has it")
         assert int8_limits(OTHER, LOGITS, known) == Limits() or whose == "output"
+
+
+def test_fp16_that_overflows_says_what_to_take() -> None:
+    good = outputs()
+    wrong = np.where(good > 3, np.inf, good)
+    assert judge(OTHER, LOGITS, Limits(sqnr_db=50), Known(good, good), wrong)[1].endswith("65504: take -p fp32")
+
+
+def test_infinities_of_a_mask_are_right_where_the_reference_has_them() -> None:
+    masked = outputs()
+    masked[::3] = -np.inf
+    simulated = noisy(outputs(), 60.0)
+    simulated[::3] = -np.inf
+    for limits in (exact_limits(masked, masked), half_limits(masked, simulated, 50.0)):
+        assert judge(OTHER, LOGITS, limits, Known(masked, masked), masked.copy())[0] is True
+        assert judge(OTHER, LOGITS, limits, Known(masked, masked), masked[::-1])[0] is False
+    known = Known(masked, simulated, (simulated,))
+    assert int8_limits(OTHER, LOGITS, known).sqnr_db == pytest.approx(60 - INT8_MARGIN_DB, abs=0.2)
+    assert is_right(DEPTH, known, simulated) is True

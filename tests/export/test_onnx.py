@@ -72,7 +72,10 @@ POOLS: dict[str, Operator] = {
 """Of 20x28 pixels: windows that reach beyond the picture, on one axis or on both."""
 POOLS |= {
     "adaptive maximum": lambda net, y: net.head(F.adaptive_max_pool2d(y, (3, 5))),
+    "adaptive maximum of a sequence": lambda _, y: F.adaptive_max_pool1d(y.flatten(2), 9),
+    "adaptive maximum of a volume": lambda _, y: F.adaptive_max_pool3d(y[:, None], (3, 5, 6)),
     "adaptive average": lambda net, y: net.head(F.adaptive_avg_pool2d(y, (6, 9))),
+    "own divisor": lambda net, y: net.head(F.avg_pool2d(y, 3, 2, 1, divisor_override=5)),
 }
 
 ENDS: dict[str, Operator] = {

@@ -11,9 +11,16 @@ from collections.abc import Iterator
 import torch
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, arguments, shape
-from onenet.lowering.operators import aten
+from onenet.lowering.graph import Graph, arguments, shape, target_of
+from onenet.lowering.operators import Operator, aten
 from onenet.lowering.rule import Rule
+
+POOLS: dict[Operator, Operator] = {
+    aten.adaptive_max_pool1d.default: aten.max_pool1d.default,
+    aten.adaptive_max_pool2d.default: aten.max_pool2d.default,
+    aten.adaptive_max_pool3d.default: aten.max_pool3d.default,
+}
+"""Adaptive pool -> the one with windows of one size."""
 
 
 class AdaptiveMax(Rule[Node]):
@@ -22,7 +29,7 @@ class AdaptiveMax(Rule[Node]):
     steps = (14,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:
-        return graph.calls(aten.adaptive_max_pool2d.default)
+        return graph.calls(*POOLS)
 
     def check(self, graph: Graph, place: Node) -> str | None:
         return None if all(values_of(each) for each in place.users) else "the places of the maxima are used, too"
@@ -31,14 +38,14 @@ class AdaptiveMax(Rule[Node]):
         source, sizes = arguments(place)
         kernel = []
         with graph.before(place):
-            rank = len(shape(source))
-            for axis, count in zip((rank - 2, rank - 1), sizes, strict=True):
+            first = len(shape(source)) - len(sizes)
+            for axis, count in enumerate(sizes, first):
                 places = windows(shape(source)[axis], count)
                 kernel.append(len(places[0]))
                 flat = [each for window in places for each in window]
                 if flat != list(range(len(flat))):
                     source = graph.call(aten.index_select.default, source, axis, graph.constant(torch.tensor(flat)))
-            pooled = graph.call(aten.max_pool2d.default, source, kernel, kernel)
+            pooled = graph.call(POOLS[target_of(place)], source, kernel, kernel)
         for each in list(place.users):
             graph.replace(each, pooled)
 

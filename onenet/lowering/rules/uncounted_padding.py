@@ -27,9 +27,7 @@ class UncountedPadding(Rule[Node]):
                 yield node
 
     def check(self, graph: Graph, place: Node) -> str | None:
-        source, kernel, stride, padding, _, _, divisor = arguments(place)
-        if divisor is not None:
-            return "has a divisor of its own"
+        source, kernel, stride, padding, *_ = arguments(place)
         sizes, kernel, padding = shape(source)[-2:], spread(kernel, 2), spread(padding, 2)
         strides = spread(stride, 2) if stride else kernel
         padded = [size + 2 * pad for size, pad in zip(sizes, padding, strict=True)]

@@ -212,6 +212,7 @@ def make_artifact(
         verify=options.verify,
         measured=options.evaluation is not None,
         winograd=options.winograd,
+        progress=progress,
     )
     if not options.preview:
         return artifact

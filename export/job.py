@@ -16,6 +16,15 @@ from onenet.targets import target_of
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Lowering rules whose form the converter cannot take."""
+
+    rules: tuple[str, ...]
+    reason: str
+    """What the converter said to it, on one line."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One artifact to make. ``quantized`` is set exactly when ``precision`` is int8 or w8."""
 
@@ -27,6 +36,8 @@ class Job:
     """``float``, or ``int8`` for integer inputs and outputs."""
     winograd: bool = True
     """In fp32, compute wide 3x3 convolutions by Winograd's method. fp16 and w8 are asked for to be small, and it is larger."""
+    left_out: LeftOut | None = None
+    """Rules that this artifact is made without."""
 
     @property
     def stem(self) -> str:
@@ -47,7 +58,8 @@ class Job:
         if self.quantized is not None:
             module = self.quantized.open_form if target_of(self.target).open_weights else self.quantized.reference
         winograd = self.winograd and self.precision == "fp32"
-        return arrange(module, self.model.example(), self.target, winograd=winograd)
+        without = self.left_out.rules if self.left_out else ()
+        return arrange(module, self.model.example(), self.target, winograd=winograd, without=without)
 
     @property
     def file_name(self) -> str:

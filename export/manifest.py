@@ -71,7 +71,8 @@ def lowering_of(job: Job) -> dict[str, object] | None:
     """What was rewritten for every target, and what for this one."""
     if job.model.lowering is None:
         return None
-    return {**job.model.lowering.as_dict(), "target_rules": [rule.as_dict() for rule in job.arranged.rules]}
+    left_out = {"left_out": dataclasses.asdict(job.left_out)} if job.left_out else {}
+    return {**job.model.lowering.as_dict(), "target_rules": [rule.as_dict() for rule in job.arranged.rules], **left_out}
 
 
 def golden_pair(job: Job, sample: Mapping[str, Array]) -> dict[str, object]:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from onenet.base.arrays import Array
 from onenet.base.files import publish, size_of, temporary_folder
+from onenet.base.progress import Progress
 from onenet.calibration.decide import quantize_weights
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import RequestError
-from onenet.exporters.exporter import Exporter, exporter_of
+from onenet.exporters.exporter import exporter_of
 from onenet.exporters.failure import explained, explained_as, tries_of
+from onenet.exporters.fallback import convert
 from onenet.exporters.job import Job
 from onenet.exporters.judgement import judge, measure_alone
 from onenet.exporters.manifest import describe, make_manifest, to_json
@@ -36,6 +38,7 @@ def export(
     verify: bool = True,
     measured: bool = True,
     winograd: bool = True,
+    progress: Progress | None = None,
 ) -> ExportedArtifact:
     """Write one artifact with its manifest, check it, and only then give it its final name.
 
@@ -50,6 +53,7 @@ def export(
         verify: run the checks; without them the manifest says so.
         measured: without the checks, compare with the float model on ``evaluation`` all the same.
         winograd: in fp32 TFLite and ONNX, compute wide 3x3 convolutions by Winograd's method: faster, and the file is larger.
+        progress: is warned where a rule is left out, as the converter cannot take its form; Python's warnings without it.
 
     Raises:
         RequestError: an impossible combination, or an output folder that cannot be written.
@@ -67,7 +71,7 @@ def export(
     out = Path(out)
     with temporary_folder(out) as folder:
         path = folder / job.file_name
-        manifest = make(job, path, first_sample(job, evaluation))
+        job, manifest = make(job, path, first_sample(job, evaluation), progress or Progress())
         with explained(job, "checking", path):
             judgement = judge(job, path, evaluation) if verify else None
             if evaluation is not None and measured and judgement is None:
@@ -95,23 +99,24 @@ def check_inputs(job: Job) -> None:
 
 
 @one_thread()  # rewriting for the target and the golden outputs: neither may depend on the threads
-def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, object]:
-    """Convert, and put the manifest inside; returns that.
+def make(job: Job, path: Path, sample: dict[str, Array], progress: Progress) -> tuple[Job, dict[str, object]]:
+    """Convert, and put the manifest inside; returns that, and the job that was converted (see ``fallback``).
 
     Args:
         path: of the artifact, which does not exist yet.
         sample: an array for each input, the golden input; empty where there is none.
+        progress: is warned of rules that are left out.
 
     Raises:
         ConversionError: the converter failed.
         ToolError: it is not installed.
     """
     exporter, card = exporter_of(job.target), target_of(job.target)
-    run_converter(exporter, job, path)
+    job = convert(exporter, job, path, progress)
     with explained(job, "describing"):
         manifest = make_manifest(job, card.layout, card.packages, exporter.io_quantization(path), sample)
         exporter.embed(path, to_json(manifest))
-    return manifest
+    return job, manifest
 
 
 def publish_both(path: Path, manifest: dict[str, object], out: Path) -> None:
@@ -132,15 +137,6 @@ def make_job(model: Model | QuantizedModel, target: str, precision: str, io: str
     if precision == "w8":
         quantized = quantize_weights(network)
     return Job(network, quantized, target, precision, io, winograd)
-
-
-def run_converter(exporter: Exporter, job: Job, path: Path) -> None:
-    """
-    Raises:
-        ConversionError: it failed; says how, and at what.
-    """
-    with explained(job, "converting"):
-        exporter.convert(job, path)
 
 
 def first_sample(job: Job, evaluation: Samples | LabelledImages | None) -> dict[str, Array]:

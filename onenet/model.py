@@ -57,6 +57,8 @@ class Model:
     lowering: Lowering | None = None
     tiling: Tiling | None = None
     """Set by ``lower`` and ``tile``: whether larger images run through it in tiles exactly."""
+    before: Model | None = field(default=None, repr=False, compare=False)
+    """Of a lowered model, what was lowered."""
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,11 +68,12 @@ class LoweredModule:
     """Why the network is left as it was traced; None where the rules ran."""
 
 
-def lower(model: Model) -> Model:
+def lower(model: Model, without: Collection[str] = ()) -> Model:
     """The deploy form of a model: the same function in operations that every converter maps 1:1 onto fast kernels.
 
     Args:
         model: as ``build`` made it. A lowered model is returned as it is.
+        without: names of rules that are left out.
 
     Returns:
         The model with its module lowered, what each rule did, and the tiles in which it runs exactly. Floating inputs and
@@ -84,12 +85,13 @@ def lower(model: Model) -> Model:
     """
     if model.lowering is not None:
         return model
-    lowered = lower_module(model.module, model.example())
+    rules = [rule for rule in common_order() if rule.name not in without]
+    lowered = lower_module(model.module, model.example(), rules)
     lowering = Lowering(lowered.rules, lowered.error, lowered.refused)
     if lowering.refused:
         warnings.warn(lowering.warning(model.spec.name), UserWarning, stacklevel=2)
     spec = in_float32(model.spec)
-    return dataclasses.replace(model, spec=spec, module=lowered.module, lowering=lowering, tiling=derive(model))
+    return dataclasses.replace(model, spec=spec, module=lowered.module, lowering=lowering, tiling=derive(model), before=model)
 
 
 def in_float32(spec: ModelSpec) -> ModelSpec:
@@ -168,7 +170,9 @@ class ArrangedModule:
     rules: tuple[RuleResult, ...]
 
 
-def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str, *, winograd: bool = True) -> ArrangedModule:
+def arrange(
+    module: nn.Module, inputs: Sequence[Tensor], target: str, *, winograd: bool = True, without: Collection[str] = ()
+) -> ArrangedModule:
     """The form that ``target`` runs fastest. A calibrated program keeps every scale: its values only move.
 
     Args:
@@ -176,6 +180,7 @@ def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str, *, winogra
         inputs: of the shapes that it was made for; their values do not matter.
         target: ``tflite``, ``onnx`` or ``coreml``.
         winograd: compute wide 3x3 float convolutions by Winograd's method, whose weights are larger.
+        without: names of rules that are left out.
 
     Raises:
         CheckError: the result differs, for a float module in float64.
@@ -191,7 +196,8 @@ def arrange(module: nn.Module, inputs: Sequence[Tensor], target: str, *, winogra
         expected = provable_outputs(graph, probe)
     except Unproven:  # lowering left it as it was, too
         return ArrangedModule(plain(copied(module)), ())
-    results = merged(run_rule(rule, graph) for rule in target_order(target) if winograd or not rule.larger)
+    rules = [rule for rule in target_order(target) if rule.name not in without and (winograd or not rule.larger)]
+    results = merged(run_rule(rule, graph) for rule in rules)
     difference, allowed = (mean_difference, INT8_FORM_TOLERANCE) if calibrated else (relative_difference, TOLERANCE)
     error = difference(expected, graph.outputs(probe))
     if not error <= allowed:

@@ -11,8 +11,9 @@ from torch import nn
 from onenet.base.quiet import last_lines, quiet
 from onenet.errors import CheckError, ConversionError
 from onenet.exporters.exporter import Exporter
+from onenet.exporters.fallback import run_converter
 from onenet.exporters.job import Job
-from onenet.exporters.pipeline import make_job, run_converter
+from onenet.exporters.pipeline import make_job
 from onenet.models.build import build
 
 

@@ -24,7 +24,7 @@ from onenet.base.files import publish, temporary_folder
 
 NETWORKS = ("ed4-w64-spatial", "e4-w64")
 SPATIAL_ONLY = ("one-channel", "blocks-8", "blocks-32")
-E4_ONLY = ("chain", "direct", "winograd-80", "winograd-0")
+E4_ONLY = ("chain", "direct", "winograd-2", "winograd-all")
 """Forms of what the 2D decoder alone has."""
 
 

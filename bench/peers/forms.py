@@ -51,11 +51,11 @@ FORMS: dict[str, tuple[str, Callable[[], None]]] = {
     "signed": ("signed activations", changed("onenet.exporters.onnx", with_uint8_inside=do_nothing)),
     "chain": ("the linear convolutions at the end one by one", without("linear_chain")),
     "direct": ("3×3 convolutions computed directly", without("winograd")),
-    "winograd-80": ("Winograd's method from 80 on, 256 to 128 channels", changed("onenet.lowering.rules.winograd", WORTH=80)),
-    "winograd-0": ("Winograd's method everywhere", changed("onenet.lowering.rules.winograd", WORTH=0)),
+    "winograd-2": ("Winograd's method from a gain of 2 % on", changed("onenet.lowering.rules.winograd", LEAST_GAIN=0.02)),
+    "winograd-all": ("Winograd's method everywhere", changed("onenet.lowering.rules.winograd", LEAST_GAIN=-100)),
 }
 ARTIFACTS = [f"{target}-{precision}" for target, precision in itertools.product(("tflite", "onnx"), ("fp32", "int8"))]
-ONLY = {"signed": ("onnx-int8",), **dict.fromkeys(("direct", "winograd-80", "winograd-0"), ("tflite-fp32", "onnx-fp32"))}
+ONLY = {"signed": ("onnx-int8",), **dict.fromkeys(("direct", "winograd-2", "winograd-all"), ("tflite-fp32", "onnx-fp32"))}
 """Artifacts that a form changes, where it does not change all."""
 ROWS = tuple(
     Row(f"{artifact}-{form}", FORMS[form][0], artifact.split("-")[1], ours=form == CHOSEN)

@@ -23,12 +23,12 @@ FACTORY = f"{__file__}:make"
 
 
 class Wide(nn.Module):
-    """Somebody else's block: two 3x3 convolutions of 208 channels and a shortcut."""
+    """Somebody else's block: two 3x3 convolutions of 256 channels and a shortcut."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.head = nn.Conv2d(3, 208, 4, stride=4), nn.Conv2d(208, 2, 1)
-        self.body = nn.Sequential(nn.Conv2d(208, 208, 3, padding=1), nn.ReLU(), nn.Conv2d(208, 208, 3, padding=1, bias=False))
+        self.stem, self.head = nn.Conv2d(3, 256, 2, stride=2), nn.Conv2d(256, 2, 1)
+        self.body = nn.Sequential(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 256, 3, padding=1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.stem(x))
@@ -75,7 +75,7 @@ def test_the_direct_form_is_another_smaller_file(
         direct = onenet.export(model, target=target, out=tmp_path, winograd=False)
     assert direct.path.stem == exported[target].path.stem + "_direct"
     assert (winograd_rule(exported[target]), winograd_rule(direct)) == (2, None)
-    weights = 4 * 208 * 208 * 2
+    weights = 4 * 256 * 256 * 2
     assert exported[target].bytes - direct.bytes == pytest.approx((16 - 9) * weights, rel=0.1)  # and the transforms, once
     assert not rebuild(direct.path, model=FACTORY).winograd
 

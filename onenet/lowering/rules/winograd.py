@@ -7,6 +7,7 @@ scales of their own. The weights take 16/9 of their size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,9 +24,10 @@ WEIGHT = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]],
 """B transposed and G of the paper's equation 10; the output transform, A transposed, is ``folded``."""
 TAPS = (3, 3, 3, 4)
 """Up to where each row of ``INPUT`` has values: a transform's kernel."""
-WORTH = 100
-"""C_in * C_out / (C_in + C_out) from which it pays: multiplications saved per value that the transforms write and read
-(``bench/forms.py``)."""
+LEAST_GAIN = 0.1
+"""Share of a layer's time that must be gained: the file is larger by 7/9 of the layer's weights."""
+PRODUCTS, TRANSFORMS, WEIGHTS = 0.6, 30, 10
+"""What ``share_of_time`` adds up, fitted to ``bench/pays.py`` in ONNX Runtime; TFLite gains more, or as much."""
 
 Kernels = dict[tuple[int, int, int], Node]
 """Row and column of a transform, and channels -> its kernel."""
@@ -58,9 +60,8 @@ class Winograd(Rule[Place]):
         if any(size % 2 for size in shape(place.node)[2:]):
             return "an odd height or width"
         c_out, c_in = shape(weight)[:2]
-        if c_in * c_out < WORTH * (c_in + c_out):
-            return "too few channels to pay for the transforms"
-        return None
+        gain = 1 - share_of_time(c_in, c_out, math.prod(shape(place.node)[2:]))
+        return "too few channels or pixels to gain a tenth of its time" if gain <= LEAST_GAIN else None
 
     def rewrite(self, graph: Graph, place: Place) -> None:
         node = place.node
@@ -77,6 +78,13 @@ class Winograd(Rule[Place]):
             image = image_of_patches(graph, patches, 2, [n, height, width, c_out])
             graph.replace(end, graph.call(aten.permute.default, image, PLANES))
         graph.erase(node)
+
+
+def share_of_time(c_in: int, c_out: int, pixels: int) -> float:
+    """Time of a layer by Winograd's method over its time without: the products, the transforms of values that every
+    multiplication shares with fewer others, and weights that fewer pixels share. ``bench/pays.py`` measures both.
+    """
+    return PRODUCTS + TRANSFORMS * (1 / c_in + 1 / c_out) + WEIGHTS / pixels
 
 
 def multiplied(graph: Graph, place: Place) -> Iterator[list[Node]]:

@@ -17,7 +17,7 @@ from tests.unit.lowering.graphs import alone, convolutions, operators, result_of
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Winograd's method whatever it is worth."""
-    monkeypatch.setattr(winograd, "WORTH", 0)
+    monkeypatch.setattr(winograd, "LEAST_GAIN", -100)
 
 
 PLACES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
@@ -48,16 +48,14 @@ DIRECT = {
     "a dilation": (nn.Conv2d(4, 4, 3, padding=2, dilation=2), (8, 8), "strided, dilated or grouped"),
     "groups": (nn.Conv2d(4, 4, 3, padding=1, groups=2), (8, 8), "strided, dilated or grouped"),
     "an odd width": (same(4, 4, 3, 3), (8, 9), "an odd height or width"),
-    "few channels": (same(190, 200, 3, 3), (4, 4), "too few channels to pay for the transforms"),
 }
 
 
 @pytest.mark.parametrize("name", DIRECT)
 def test_left_direct_with_the_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, size, reason = DIRECT[name]
-    if name != "few channels":
-        monkeypatch.setattr(winograd, "WORTH", 0)
-    image = torch.zeros(1, 190 if name == "few channels" else 4, *size)
+    monkeypatch.setattr(winograd, "LEAST_GAIN", -100)
+    image = torch.zeros(1, 4, *size)
     found = arrange(lower_module(module, (image,)).module, (image,), "tflite")
     result = result_of("winograd", found.rules)
     assert (result.applied, result.declined) == (0, {reason: 1})
@@ -66,11 +64,40 @@ def test_left_direct_with_the_reason(name: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_wide_enough_by_itself() -> None:
-    image = torch.zeros(1, 200, 4, 4)
-    module = lower_module(same(200, 200, 3, 3), (image,)).module
+    image = torch.zeros(1, 240, 16, 16)
+    module = lower_module(same(240, 240, 3, 3), (image,)).module
     assert operators(arrange(module, (image,), "onnx").module)["conv2d"] == 32
     assert operators(arrange(module, (image,), "onnx", winograd=False).module) == {"conv2d": 1}
     assert operators(arrange(module, (image,), "coreml").module) == {"conv2d": 1}
+
+
+@pytest.mark.parametrize(("channels", "side"), [(190, 16), (512, 4)], ids=["few channels", "few pixels"])
+def test_where_it_gains_less_than_a_tenth_the_file_stays_small(channels: int, side: int) -> None:
+    trial = alone("winograd", same(channels, channels, 3, 3), (1, channels, side, side))
+    assert trial.left("too few channels or pixels to gain a tenth of its time")
+
+
+MEASURED = {  # channels in, out and side -> time in ONNX Runtime over the direct convolution's
+    (1024, 1024, 8): 0.85,
+    (512, 512, 8): 0.83,
+    (512, 512, 16): 0.69,
+    (512, 512, 32): 0.67,
+    (256, 256, 32): 0.73,
+    (256, 256, 16): 0.70,
+    (256, 256, 8): 0.95,
+    (128, 128, 64): 1.05,
+    (128, 128, 8): 1.34,
+    (96, 96, 32): 0.94,
+    (64, 256, 32): 1.11,
+    (64, 64, 64): 1.24,
+}
+
+
+@pytest.mark.parametrize("layer", MEASURED)
+def test_the_estimate_agrees_with_measurements(layer: tuple[int, int, int]) -> None:
+    """On whether it gains a tenth."""
+    c_in, c_out, side = layer
+    assert (winograd.share_of_time(c_in, c_out, side**2) < 0.9) == (MEASURED[layer] < 0.9)
 
 
 @pytest.mark.usefixtures("narrow")

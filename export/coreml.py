@@ -10,18 +10,21 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch._ops import OperatorBase, OpOverload
 from torch.export import ExportedProgram
+from torch.nn.functional import softplus
 
 from onenet.base.quiet import quiet
 from onenet.exporters.exporter import Exporter
 from onenet.exporters.job import Job
+from onenet.lowering.operators import aten
 from onenet.spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -98,6 +101,57 @@ def model_path(package: Path) -> Path:
     return package / "Data" / "com.apple.CoreML" / "model.mlmodel"
 
 
+DECOMPOSITIONS: dict[OpOverload, Callable[..., object]] = {aten.log_sigmoid.default: lambda x: -softplus(-x)}
+"""Where PyTorch's own way is none that coremltools knows."""
+
+
+def in_known_operators(program: ExportedProgram) -> ExportedProgram:
+    """The program with operators that coremltools does not know taken apart, as far as PyTorch can."""
+    from torch._decomp import get_decompositions
+    from torch._export.utils import _get_decomp_for_cia
+
+    before: set[OpOverload] = set()
+    while (now := operators_of(program)) != before:
+        unknown = [target for target in now if not is_known(target)]
+        table: dict[OperatorBase, Callable[..., object]] = {
+            **{target: _get_decomp_for_cia(target) for target in unknown if target._can_decompose()},
+            **get_decompositions(unknown),
+            **{target: DECOMPOSITIONS[target] for target in unknown if target in DECOMPOSITIONS},
+        }
+        if not table:
+            break
+        before, program = now, program.run_decompositions(table)
+    return program
+
+
+def operators_of(program: ExportedProgram) -> set[OpOverload]:
+    """The ATen operators that a program calls."""
+    return {node.target for node in program.graph.nodes if isinstance(node.target, OpOverload)}
+
+
+def is_known(target: OpOverload) -> bool:
+    """Whether coremltools has a translation of an operator."""
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+
+    return _TORCH_OPS_REGISTRY.get_func(str(target)) is not None
+
+
+def with_defaults(program: ExportedProgram) -> ExportedProgram:
+    """The program itself, with every argument said: torch.export leaves out what is a default, and coremltools misses it."""
+    for node in program.graph.nodes:
+        if not isinstance(node.target, OpOverload):
+            continue
+        arguments, given = list(node.args), dict(node.kwargs)
+        for argument in node.target._schema.arguments[len(arguments) :]:
+            if argument.kwarg_only:
+                break
+            arguments.append(given.pop(argument.name, argument.default_value))
+        while len(arguments) > len(node.args) and arguments[-1] is None:
+            arguments.pop()
+        node.args, node.kwargs = tuple(arguments), given
+    return program
+
+
 class CoreMLExporter(Exporter):
     """ML programs, in packages."""
 
@@ -106,8 +160,8 @@ class CoreMLExporter(Exporter):
         with quiet():
             with interrupt_later():
                 import coremltools as ct  # 9 s: only here
-            module = job.arranged.module
-            program = torch.export.export(module, job.model.example(), strict=False).run_decompositions({})
+            exported = torch.export.export(job.arranged.module, job.model.example(), strict=False)
+            program = with_defaults(in_known_operators(exported.run_decompositions({})))
             spec = job.model.spec
             model = ct.convert(
                 program,

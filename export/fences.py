@@ -27,7 +27,9 @@ from onenet.lowering.operators import (
     QUANTIZE,
     QUANTIZERS,
     RELU,
+    SAME_SCALE,
     WEIGHTED,
+    aten,
 )
 
 ON_THE_WAY = (operator.getitem, *RELU, *MOVES)
@@ -46,13 +48,26 @@ def reads_int8(node: Node, int8: set[Node]) -> bool:
     """Whether all that a node computes with is int8; constants beside it are the converter's own matter."""
     if node.target in WEIGHTED and node.all_input_nodes[1].target is not DEQUANTIZE_CHANNELS:
         return False
+    if node.target is aten.adaptive_avg_pool2d.default and set(node.meta["val"].shape[2:]) != {1}:
+        return False  # it becomes pools and sums with one scale for both sides; to a single place it is a mean, with two
     sources = (each for each in node.all_input_nodes if each.op != "get_attr")
     return all(each in int8 or each.target in (DEQUANTIZE, DEQUANTIZE_CHANNELS) for each in sources)
 
 
 def gives_int8(node: Node, int8: set[Node]) -> bool:
-    """Whether a node's value is quantized before anything is computed with it."""
-    return all(user.target is QUANTIZE or (user in int8 and user.target in ON_THE_WAY) for user in node.users)
+    """Whether a node's value is quantized before anything is computed with it, and on the scale that it has, if it has one."""
+    scale = scale_of(node)
+    return all(
+        user.args[1:] == (scale or user.args[1:]) if user.target is QUANTIZE else user in int8 and user.target in ON_THE_WAY
+        for user in node.users
+    )
+
+
+def scale_of(node: Node) -> tuple[object, ...] | None:
+    """The scale on which a node's value is, since it only moves or mixes values of that scale; None where it has a new one."""
+    if node.target is DEQUANTIZE:
+        return node.args[1:]
+    return scale_of(node.all_input_nodes[0]) if node.target in (*SAME_SCALE, *CARRIERS, *PARTS) else None
 
 
 def is_index(node: Node) -> bool:

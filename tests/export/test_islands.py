@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import onenet
-from onenet.base.metrics import sqnr_db
-from onenet.base.quiet import quiet
-from onenet.lowering.proof import outputs
-from onenet.models.build import build
-from onenet.runtimes.artifact import open_artifact
-from tests.conftest import smooth_images
-
-MARGIN_DB = 1.0
-"""Kernels round in their own way."""
-SIZE = (16, 24)
+from tests.export.fidelity import SIZE, check
 
 
 class Between(nn.Module):
@@ -54,20 +43,11 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "where": lambda x: torch.where(x > 0.1, x, -3.0),
     "clamped beyond the range": lambda x: x.clamp(min=1.0),
     "largest and mean": lambda x: x * x.amax(1, keepdim=True) + x.abs(),
+    "pooled to an odd size": lambda x: x + F.interpolate(F.adaptive_avg_pool2d(x, (3, 5)), size=SIZE),
 }
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["between layers", "at the end"])
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_tflite_is_as_good_as_the_simulation(function: Callable[[Tensor], Tensor], last: bool, tmp_path: Path) -> None:
-    network, images = Between(function, last).eval(), smooth_images(8, 3, *SIZE)
-    with quiet():
-        quantized = onenet.calibrate(onenet.lower(build(network, input_size=SIZE)), list(images))
-        path = onenet.export(quantized, target="tflite", out=tmp_path, verify=False).path
-    artifact = open_artifact(path)
-    inputs = [torch.from_numpy(each[None]) for each in images[:3]]
-    expected, simulated = (
-        np.stack([outputs(module, [each])[0].numpy() for each in inputs]) for module in (network, quantized.reference)
-    )
-    found = np.stack([artifact.run({artifact.inputs[0].name: each.numpy()})[artifact.outputs[0].name] for each in inputs])
-    assert sqnr_db(expected, found) >= sqnr_db(expected, simulated) - MARGIN_DB
+    check(Between(function, last), "tflite", "int8", tmp_path)

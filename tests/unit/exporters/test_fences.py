@@ -53,6 +53,14 @@ def fences(function: Callable[[Tensor], Tensor]) -> list[tuple[str, str]]:
         (lambda x: stored(F.softplus(x)), [("softplus", "quantize_per_tensor")]),
         (lambda x: stored(stored(x), OTHER), [("dequantize_per_tensor", "quantize_per_tensor_1")]),
         (lambda x: torch.where(stored(x) > 0, 1.0, 2.0), [("dequantize_per_tensor", "gt")]),
+        (
+            lambda x: stored(F.adaptive_avg_pool2d(stored(x), 3), OTHER),
+            [("dequantize_per_tensor", "adaptive_avg_pool2d"), ("adaptive_avg_pool2d", "quantize_per_tensor_1")],
+        ),
+        (
+            lambda x: stored(F.interpolate(stored(x), scale_factor=2), OTHER),
+            [("dequantize_per_tensor", "upsample_nearest2d"), ("upsample_nearest2d", "quantize_per_tensor_1")],
+        ),
         (lambda x: F.conv2d(stored(x), WEIGHT), [("dequantize_per_tensor", "conv2d")]),
         (
             lambda x: stored(y := F.relu(convolved(stored(x)))) + y,
@@ -60,7 +68,17 @@ def fences(function: Callable[[Tensor], Tensor]) -> list[tuple[str, str]]:
         ),
         (lambda x: stored(stored(x) + x.exp()), [("dequantize_per_tensor", "add"), ("add", "quantize_per_tensor_1")]),
     ],
-    ids=["out of int8", "into int8", "another scale", "compared", "a float layer", "read as floats too", "half of it float"],
+    ids=[
+        "out of int8",
+        "into int8",
+        "another scale",
+        "compared",
+        "an adaptive pool",
+        "a resizing to another scale",
+        "a float layer",
+        "read as floats too",
+        "half of it float",
+    ],
 )
 def test_a_fence_where_int8_ends(function: Callable[[Tensor], Tensor], expected: list[tuple[str, str]]) -> None:
     assert fences(function) == expected
@@ -72,10 +90,11 @@ def test_a_fence_where_int8_ends(function: Callable[[Tensor], Tensor], expected:
         lambda x: stored(F.relu(convolved(stored(x)))),
         lambda x: stored(torch.cat([stored(part) for part in stored(x).split(4, 2)], 3)),
         lambda x: stored(stored(x).permute(0, 2, 3, 1).reshape(1, 8, 8, 1).permute(0, 3, 1, 2)),
+        lambda x: stored(F.adaptive_avg_pool2d(stored(x), 1), OTHER),
         lambda x: stored(x).argmax(2),
         lambda x: F.softplus(x).exp(),
     ],
-    ids=["a layer and its ReLU", "parts", "moves", "labels", "floats"],
+    ids=["a layer and its ReLU", "parts", "moves", "a mean", "labels", "floats"],
 )
 def test_none_inside_of_int8_and_of_float(function: Callable[[Tensor], Tensor]) -> None:
     assert fences(function) == []

@@ -152,6 +152,19 @@ def with_defaults(program: ExportedProgram) -> ExportedProgram:
     return program
 
 
+def converted(ct: ModuleType, program: ExportedProgram, job: Job) -> MLModel:
+    """What coremltools makes of a program."""
+    spec = job.model.spec
+    return ct.convert(
+        program,
+        inputs=[input_type(ct, each) for each in spec.inputs],
+        outputs=[ct.TensorType(name=each.name, dtype=output_dtype(each)) for each in spec.outputs],
+        minimum_deployment_target=ct.target.iOS17 if job.quantized else ct.target.iOS16,
+        compute_precision=ct.precision.FLOAT16 if job.precision == "fp16" else ct.precision.FLOAT32,
+        skip_model_load=True,
+    )
+
+
 class CoreMLExporter(Exporter):
     """ML programs, in packages."""
 
@@ -161,16 +174,11 @@ class CoreMLExporter(Exporter):
             with interrupt_later():
                 import coremltools as ct  # 9 s: only here
             exported = torch.export.export(job.arranged.module, job.model.example(), strict=False)
-            program = with_defaults(in_known_operators(exported.run_decompositions({})))
-            spec = job.model.spec
-            model = ct.convert(
-                program,
-                inputs=[input_type(ct, each) for each in spec.inputs],
-                outputs=[ct.TensorType(name=each.name, dtype=output_dtype(each)) for each in spec.outputs],
-                minimum_deployment_target=ct.target.iOS17 if job.quantized else ct.target.iOS16,
-                compute_precision=ct.precision.FLOAT16 if job.precision == "fp16" else ct.precision.FLOAT32,
-                skip_model_load=True,
-            )
+            program = in_known_operators(exported.run_decompositions({}))
+            try:
+                model = converted(ct, program, job)
+            except Exception:  # of any kind; saying every argument always would make other files of the same values
+                model = converted(ct, with_defaults(program), job)
             describe(model, job)
             model.save(str(path))
         normalise(path)

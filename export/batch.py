@@ -157,8 +157,8 @@ def lower_quietly(model: Model, progress: Progress) -> Model:
     progress.start("lowering it exactly")
     with quiet():  # what torch.export cannot trace it prints
         lowered = lowering.lower(model)
-    if lowered.lowering is not None and lowered.lowering.refused:
-        progress.warn(lowered.lowering.warning(model.spec.name))
+    for line in lowered.lowering.warnings(model.spec.name) if lowered.lowering else ():
+        progress.warn(line)
     return lowered
 
 

@@ -37,15 +37,21 @@ class Lowering:
     refused: str | None = None
     """Why nothing was rewritten, where no proof can be made for the network."""
 
-    def warning(self, name: str) -> str:
-        """What a user should know of a network that was not rewritten, on one line."""
-        return f"{name} is exported as it is, without exact rewrites, because no proof can be made: {self.refused}"
+    broken: tuple[str, ...] = ()
+    """Rules that failed on the network and were left out: ``NAME, which failed: REASON``."""
+
+    def warnings(self, name: str) -> list[str]:
+        """What a user should know of a network that was not rewritten, or not by every rule: lines of text."""
+        refused = f"{name} is exported as it is, without exact rewrites, because no proof can be made: {self.refused}"
+        return [refused] * bool(self.refused) + [f"{name} is exported without the rule {each}" for each in self.broken]
 
     def as_dict(self) -> dict[str, object]:
         """As a manifest holds it: every rule, and the proof's error with two digits; or why there is none."""
         if self.refused:
             return {"rules": [], "float64_relative_error": None, "refused": self.refused}
-        return {"rules": [rule.as_dict() for rule in self.rules], "float64_relative_error": float(f"{self.error:.1e}")}
+        broken = {"broken": list(self.broken)} if self.broken else {}
+        rules, error = [rule.as_dict() for rule in self.rules], float(f"{self.error:.1e}")
+        return {"rules": rules, "float64_relative_error": error, **broken}
 
 
 @dataclass(frozen=True)

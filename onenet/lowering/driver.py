@@ -18,7 +18,7 @@ from torch.fx import GraphModule
 
 from onenet.base.folder import Folder
 from onenet.base.text import first_line, one_line
-from onenet.errors import CheckError
+from onenet.errors import CheckError, OneNetError
 from onenet.lowering.constants import fold_constants, store_integers
 from onenet.lowering.graph import Graph, copied, plain
 from onenet.lowering.operators import DEQUANTIZE_CHANNELS, QUANTIZE
@@ -68,6 +68,19 @@ class LoweredModule:
     """Why the network is left as it was traced; None where the rules ran."""
 
 
+class BrokenRule(CheckError):
+    """A rule that raised an error of its own.
+
+    Attributes:
+        rule: its name.
+        reason: the error, on one line.
+    """
+
+    def __init__(self, rule: str, error: Exception) -> None:
+        self.rule, self.reason = rule, f"{type(error).__name__}: {one_line(first_line(error))}"
+        super().__init__(f"the rule {rule} failed: {self.reason}")
+
+
 def lower(model: Model, without: Collection[str] = ()) -> Model:
     """The deploy form of a model: the same function in operations that every converter maps 1:1 onto fast kernels.
 
@@ -77,7 +90,8 @@ def lower(model: Model, without: Collection[str] = ()) -> Model:
 
     Returns:
         The model with its module lowered, what each rule did, and the tiles in which it runs exactly. Floating inputs and
-        outputs are float32. A network that no proof can be made for is traced and left as it is, with a warning.
+        outputs are float32. A network that no proof can be made for is traced and left as it is, with a warning. So is a rule
+        that fails left out.
 
     Raises:
         CheckError: the float64 proof failed on this network.
@@ -85,13 +99,27 @@ def lower(model: Model, without: Collection[str] = ()) -> Model:
     """
     if model.lowering is not None:
         return model
-    rules = [rule for rule in common_order() if rule.name not in without]
-    lowered = lower_module(model.module, model.example(), rules)
-    lowering = Lowering(lowered.rules, lowered.error, lowered.refused)
-    if lowering.refused:
-        warnings.warn(lowering.warning(model.spec.name), UserWarning, stacklevel=2)
+    lowered, broken = lowered_without_broken(model, without)
+    lowering = Lowering(lowered.rules, lowered.error, lowered.refused, broken)
+    for line in lowering.warnings(model.spec.name):
+        warnings.warn(line, UserWarning, stacklevel=2)
     spec = in_float32(model.spec)
     return dataclasses.replace(model, spec=spec, module=lowered.module, lowering=lowering, tiling=derive(model), before=model)
+
+
+def lowered_without_broken(model: Model, without: Collection[str]) -> tuple[LoweredModule, tuple[str, ...]]:
+    """``lower_module`` with every common rule that does not fail; and those that do, with their errors."""
+    broken: dict[str, str] = {}
+    while True:
+        rules = [rule for rule in common_order() if rule.name not in (*without, *broken)]
+        try:
+            lowered = lower_module(model.module, model.example(), rules)
+        except BrokenRule as error:
+            if error.rule in broken:  # one that runs behind the others whatever is left out
+                raise
+            broken[error.rule] = f"{error.rule}, which failed: {error.reason}"
+        else:
+            return lowered, tuple(broken.values())
 
 
 def in_float32(spec: ModelSpec) -> ModelSpec:
@@ -206,7 +234,21 @@ def arrange(
 
 
 def run_rule(rule: Rule[Place], graph: Graph) -> RuleResult:
-    """Rewrite every match that the rule has nothing against; says how many, and what it left alone and why."""
+    """Rewrite every match that the rule has nothing against; says how many, and what it left alone and why.
+
+    Raises:
+        BrokenRule: the rule raised anything that is no error of ours.
+    """
+    try:
+        return rewrite_all(rule, graph)
+    except OneNetError:
+        raise
+    except Exception as error:  # a rule that meets what nobody thought of must not end an export
+        raise BrokenRule(rule.name, error) from error
+
+
+def rewrite_all(rule: Rule[Place], graph: Graph) -> RuleResult:
+    """``run_rule``, with the rule's own errors."""
     applied = 0
     while True:
         report = Report()

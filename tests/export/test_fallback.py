@@ -60,6 +60,18 @@ def test_a_rule_that_breaks_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert artifact.checked == "yes"
 
 
+def test_a_common_rule_that_breaks_is_left_out_and_the_rest_is_lowered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    misrule("common_order", Broken(), monkeypatch)
+    says = "is exported without the rule unruly, which failed: IndexError: relu"
+    with pytest.warns(UserWarning, match=f"{says}$"):
+        model = onenet.lower(network(nn.Identity()))
+    artifact = onenet.export(model, target="onnx", out=tmp_path)
+    lowering: dict[str, Any] = artifact.manifest["lowering"]
+    assert lowering["broken"] == ["unruly, which failed: IndexError: relu"]
+    assert {each["rule"] for each in lowering["rules"] if each["applied"]} >= {"batch_norm", "fold_backward"}
+    assert artifact.checked == "yes"
+
+
 def test_what_cannot_be_converted_as_it_was_written_is_the_same_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     misrule("target_order", Unruly(), monkeypatch)
     with pytest.raises(ConversionError, match="failed at"):

@@ -115,6 +115,7 @@ def attempt(arithmetic: Arithmetic, module: GraphModule, inputs: Sequence[Tensor
 
 def arrays(values: Sequence[Tensor]) -> list[Array]:
     """Tensors as numpy has them; float64 becomes float32, which is what artifacts give."""
+    values = [value.detach() for value in values]  # a constant that is an output has a gradient
     return [value.float().numpy() if value.dtype == torch.float64 else value.numpy() for value in values]
 
 

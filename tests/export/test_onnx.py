@@ -103,6 +103,14 @@ def test_all_of_a_kind_in_int8(operators: dict[str, Operator], precision: str, t
     check(Behind(lambda net, y: tuple(each(net, y) for each in operators.values())), precision, tmp_path)
 
 
+def test_small_numbers(tmp_path: Path) -> None:
+    def divide(_: Behind, y: Tensor) -> tuple[Tensor, ...]:
+        positive, nothing = F.relu(y - 0.3), F.relu(-y.abs())
+        return positive / (positive.norm(dim=1, keepdim=True) + 1e-12), (nothing / (nothing.norm() + 1e-12)) + y
+
+    check(Behind(divide), "fp32", tmp_path)
+
+
 def test_types_in_float16(tmp_path: Path) -> None:
     check(Behind(lambda net, y: tuple(each(net, y) for each in TYPES.values())), "fp16", tmp_path)
 

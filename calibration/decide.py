@@ -14,6 +14,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from onenet.calibration.bias import Inputs, correct_biases, shift_biases
 from onenet.calibration.estimators import ESTIMATORS, Range, int8_error
 from onenet.calibration.histogram import Histogram
+from onenet.calibration.limits import make_room_for_biases, widen_activations
 from onenet.calibration.observe import Calibration, trace
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import W8, Recipe
@@ -30,13 +31,15 @@ from onenet.model import Model
 def decide(calibration: Calibration, recipe: Recipe) -> QuantizedModel:
     """Choose every scale as a recipe says. The samples are not needed again, so many recipes can be tried."""
     prepared = prepare_pt2e(copied(calibration.program), Int8Quantizer(recipe))
+    scales = scales_of(prepared)
+    choose_ranges(prepared, scales, calibration, recipe)
     record = identified(
         CalibrationRecord(
             model=identity(calibration.model),
             recipe=recipe,
             samples=len(calibration.ids),
             sample_ids=tuple(sorted(calibration.ids)),
-            sites={name: make_site(*scale, calibration, recipe) for name, scale in scales_of(prepared).items()},
+            sites={name: make_site(*scale, calibration, recipe) for name, scale in scales.items()},
         )
     )
     uncorrected = quantize(calibration.model, record)
@@ -72,6 +75,7 @@ def quantize(model: Model, record: CalibrationRecord) -> QuantizedModel:
             raise RequestError(f"the calibration record has no range for {name}; calibrate this model anew")
         observer.set(record.sites[name].low, record.sites[name].high)
     observe_weights(prepared)
+    make_room_for_biases(prepared)
     open_form = convert_pt2e(copied(prepared), fold_quantize=False)
     reference = convert_pt2e(prepared, fold_quantize=True)
     for module in (open_form, reference):
@@ -82,16 +86,29 @@ def quantize(model: Model, record: CalibrationRecord) -> QuantizedModel:
 # --- statistics to decisions ------------------------------------------------
 
 
-def make_site(observer: FixedRange, names: tuple[str, ...], calibration: Calibration, recipe: Recipe) -> Site:
-    """One scale from the values of all tensors that share it."""
+Scales = dict[str, tuple[FixedRange, tuple[str, ...]]]
+"""What ``scales_of`` returns."""
+
+
+def choose_ranges(prepared: GraphModule, scales: Scales, calibration: Calibration, recipe: Recipe) -> None:
+    """Let each observer hold the range that the recipe's estimator gives, as wide as kernels need it."""
+    for observer, names in scales.values():
+        observer.set(*ESTIMATORS[recipe.estimator](seen(names, calibration)))
+    observe_weights(prepared)
+    widen_activations(prepared)
+
+
+def seen(names: tuple[str, ...], calibration: Calibration, halves: tuple[int, ...] = (0, 1)) -> Histogram:
+    """The values of all tensors that share a scale."""
     nodes = {node.name: node for node in calibration.program.graph.nodes}
-    sources = sorted(set().union(*(origins(nodes[name]) for name in names)))
-    estimate = ESTIMATORS[recipe.estimator]
-    whole, *halves = (calibration.statistics.of(sources, part) for part in ((0, 1), (0,), (1,)))
-    low, high = estimate(whole)
-    observer.set(low, high)
+    return calibration.statistics.of(sorted(set().union(*(origins(nodes[name]) for name in names))), halves)
+
+
+def make_site(observer: FixedRange, names: tuple[str, ...], calibration: Calibration, recipe: Recipe) -> Site:
+    """What a record says of one scale, whose range is chosen."""
     scale, zero_point = (each.item() for each in observer.calculate_qparams())
-    return Site(names, low, high, scale, int(zero_point), whole.summary(), disagreement(estimate, *halves))
+    disagreeing = disagreement(ESTIMATORS[recipe.estimator], *(seen(names, calibration, (half,)) for half in (0, 1)))
+    return Site(names, *observer.limits, scale, int(zero_point), seen(names, calibration).summary(), disagreeing)
 
 
 def disagreement(estimate: Callable[[Histogram], Range], a: Histogram, b: Histogram) -> float | None:

@@ -18,8 +18,8 @@ Values = NDArray[np.float64]
 
 STEPS = 255
 """Steps of an int8 range."""
-EPSILON = 2.0**-12
-"""Smallest scale. Smaller ones overflow the int32 bias and the fixed-point multipliers of integer kernels."""
+EPSILON = 2.0**-40
+"""Smallest scale of an activation, for one that is zero. What kernels take depends on the scales around it: ``limits``."""
 TAIL = 1e-5
 """Share of the values that ``percentile`` leaves out on each side that has values."""
 SHRINKS = tuple(share / 50 for share in range(50, 4, -1))

@@ -1,9 +1,9 @@
 """The int8 scheme: which tensors are quantized, how, and which must share a scale. Decided once, for every target.
 
 Activations: affine int8 per tensor, [-128, 127]. Weights: symmetric int8 per output channel, [-127, 127] unless the recipe
-narrows them. Biases stay exact (int32 at input scale x weight scale in the artifacts). This is the LiteRT 8-bit
-specification, which is also what ONNX's
-QDQ form and Core ML's quantize/dequantize can express: https://ai.google.dev/edge/litert/models/quantization_spec
+narrows them. Biases stay exact (int32 at input scale x weight scale in the artifacts): where a bias would not fit, its
+channel's weights get as large a scale as it takes, and lose nothing that an int8 result could show. This is the LiteRT 8-bit
+specification, which is also what ONNX's QDQ form and Core ML's quantize/dequantize can express: https://ai.google.dev/edge/litert/models/quantization_spec
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from onenet.calibration.estimators import EPSILON
+from onenet.calibration.estimators import EPSILON, STEPS
 from onenet.calibration.recipe import INT8, Recipe
 from onenet.lowering.masks import is_mask
 from onenet.lowering.operators import FIXED_SCALE, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
@@ -38,12 +38,32 @@ class FixedRange(MinMaxObserver):  # type: ignore[misc]  # torchao ships no type
 
     def set(self, low: float, high: float) -> None:
         """Hold a range."""
+        self.limits = low, high
         self.min_val, self.max_val = torch.tensor(low), torch.tensor(high)
+
+    def widen(self, least: float) -> bool:
+        """Widen the range until the scale is at least this; whether it was less."""
+        scale = float(self.calculate_qparams()[0])
+        if scale >= least:
+            return False
+        low, high = self.limits
+        factor = least / scale * (1 + 2.0**-20)  # rounding must not leave it below
+        self.set(low * factor, high * factor) if low < high else self.set(0.0, STEPS * least * factor)
+        return True
 
 
 class ChannelMinMax(PerChannelMinMaxObserver):  # type: ignore[misc]  # torchao ships no types
-    """FixedRange of each output channel of a weight."""
+    """The range of each output channel of a weight."""
 
+    def widen(self, least: torch.Tensor) -> None:
+        """Give each channel at least this scale."""
+        narrow = self.calculate_qparams()[0] < least
+        self.max_val.copy_(torch.where(narrow, least * self.quant_max, self.max_val))
+
+
+SMALLEST_WEIGHT = 2.0**-80
+"""Smallest scale of a weight: its products with the smallest and with ordinary scales of inputs are normal float32 numbers.
+Only channels of nothing but zeros need one."""
 
 ACTIVATION = QuantizationSpec(
     dtype=torch.int8,
@@ -66,7 +86,7 @@ def weight_spec(limit: int) -> QuantizationSpec:
         quant_max=limit,
         qscheme=torch.per_channel_symmetric,
         ch_axis=0,
-        observer_or_fake_quant_ctr=ChannelMinMax.with_args(eps=EPSILON),
+        observer_or_fake_quant_ctr=ChannelMinMax.with_args(eps=SMALLEST_WEIGHT),
     )
 
 

@@ -26,7 +26,7 @@ from onenet.calibration.outputs import float_outputs
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8
 from onenet.calibration.samples import Sample, Samples
-from onenet.calibration.scheme import EPSILON
+from onenet.calibration.scheme import EPSILON, SMALLEST_WEIGHT
 from onenet.errors import RequestError
 from onenet.lowering.operators import SAME_SCALE
 from onenet.model import Model
@@ -122,7 +122,7 @@ def test_weights_are_symmetric_and_per_channel(variant: str, kernel: int | None)
         assert int(weight.min()) >= -127
         assert scales.shape == (weight.shape[0],)
         assert not zero_points.any()
-        used = weight.flatten(1).abs().amax(1)[scales > 2 * EPSILON]
+        used = weight.flatten(1).abs().amax(1)[scales > SMALLEST_WEIGHT]
         assert (used == 127).all()  # the largest weight of a channel sets its scale
     convolutions = [node for node in graph(model) if str(node.target).startswith("aten.conv")]
     assert len(convolutions) == len(found) > 5

@@ -169,7 +169,7 @@ def test_the_common_order_follows_the_steps() -> None:
     assert len(set(steps)) == len(steps)
     names = [rule.name for rule in common_order()]
     assert len(names) == len(steps)
-    assert names[0] == "named_padding"
+    assert names[0] == "identity"
     first, last = (place for place, name in enumerate(names) if name == "layout")
     assert names[first - 1] == "pointwise_image"
     assert last == len(names) - 1

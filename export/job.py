@@ -90,8 +90,13 @@ class Named(nn.Module):
     def forward(self, **feeds: Tensor) -> dict[str, Tensor]:
         """Inputs by name -> outputs by name, in the target's order of axes."""
         arguments = [self.turn(feeds[spec.name], spec, [0, 3, 1, 2]) for spec in self.inputs]
-        results = zip(self.outputs, as_list(self.module(*arguments)), strict=True)
-        return {spec.name: self.turn(result, spec, [0, 2, 3, 1]) for spec, result in results}
+        turned: dict[tuple[int, str], Tensor] = {}
+        results = as_list(self.module(*arguments))
+        for spec, result in zip(self.outputs, results, strict=True):
+            key = (id(result), spec.layout)
+            if key not in turned:  # litert-torch (0.10) loses count of a value that is turned for two outputs
+                turned[key] = self.turn(result, spec, [0, 2, 3, 1])
+        return {spec.name: turned[id(result), spec.layout] for spec, result in zip(self.outputs, results, strict=True)}
 
     def turn(self, value: Tensor, spec: TensorSpec, order: list[int]) -> Tensor:
         """An image with its axes in another order; other tensors stay."""

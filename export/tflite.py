@@ -51,6 +51,7 @@ def converted(job: Job) -> bytes:
         model = litert_torch.convert(module.eval(), sample_kwargs=feeds, quant_config=static)
     content = unpack(bytes(model.model_content()))
     requantize_directly(content)
+    separate_outputs(content)
     name_layers(content, [node.name for node in named.graph.nodes])
     return pack(content)
 
@@ -213,6 +214,40 @@ def with_float_ends(content: bytes) -> bytes:
             operator = make_operator(model, builtin, outer if is_input else index, index if is_input else outer)
             graph.operators.insert(0 if is_input else len(graph.operators), operator)
     return pack(model)
+
+
+def separate_outputs(model: schema.ModelT) -> None:
+    """Give an output that is the input, or another output, a tensor of its own: a tensor has one name.
+
+    The converter drops an operator that changes nothing, so it is added here: a RESHAPE to the same shape.
+    """
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    graph.outputs = graph.outputs.copy()  # a view of the file is read-only
+    places = {index: [i for i, each in enumerate(graph.outputs) if each == index] for index in graph.outputs}
+    taken = set(graph.inputs)
+    for entry in signature.outputs:
+        index = entry.tensorIndex
+        place = places[index].pop(0)
+        if index in taken:
+            graph.tensors.append(empty_copy(graph.tensors[index]))
+            entry.tensorIndex = len(graph.tensors) - 1
+            graph.outputs[place] = entry.tensorIndex
+            operator = make_operator(model, schema.BuiltinOperator.RESHAPE, index, entry.tensorIndex)
+            operator.builtinOptionsType, operator.builtinOptions = (
+                schema.BuiltinOptions.ReshapeOptions,
+                schema.ReshapeOptionsT(),
+            )
+            operator.builtinOptions.newShape = graph.tensors[index].shape
+            graph.operators.append(operator)
+        taken.add(index)
+
+
+def empty_copy(tensor: schema.TensorT) -> schema.TensorT:
+    """A tensor of the same shape, type and scale without values or a name."""
+    copy = schema.TensorT()
+    copy.shape, copy.type, copy.quantization = tensor.shape, tensor.type, tensor.quantization
+    copy.name, copy.buffer, copy.hasRank = b"", 0, tensor.hasRank  # buffer 0 is the empty one
+    return copy
 
 
 def float_copy(tensor: schema.TensorT) -> schema.TensorT:

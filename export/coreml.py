@@ -196,7 +196,7 @@ class CoreMLExporter(Exporter):
 
     def layer_names(self, program: ExportedProgram) -> dict[str, str]:
         """Core ML's names come from the decomposed program."""
-        nodes = program.run_decompositions({}).graph.nodes
+        nodes = in_known_operators(program.run_decompositions({})).graph.nodes
         return {node.name: node.meta["from_node"][-1].name for node in nodes if node.meta.get("from_node")}
 
 

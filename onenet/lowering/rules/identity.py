@@ -20,7 +20,7 @@ IDENTITIES = (aten.alias.default, aten.detach.default, aten.detach_.default)
 class Identity(Rule[Node]):
     """An operator that returns its input disappears."""
 
-    steps = (5,)
+    steps = (8,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:
         return graph.calls(*DROPOUTS, *IDENTITIES)

@@ -19,6 +19,7 @@ from torch.fx.node import map_arg
 
 from onenet.lowering.operators import (
     CARRIERS,
+    CLAMPS,
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
     IN_INT8,
@@ -38,7 +39,7 @@ ON_THE_WAY = (operator.getitem, *RELU, *MOVES)
 
 def int8_operators(program: GraphModule) -> set[Node]:
     """The operators that read int8 alone and give int8 alone, a ReLU and moves on the way included."""
-    found = {node for node in program.graph.nodes if node.target in (*IN_INT8, *CARRIERS, *PARTS)}
+    found = {node for node in program.graph.nodes if node.target in (*IN_INT8, *CLAMPS, *CARRIERS, *PARTS)}
     while wrong := {node for node in found if not (reads_int8(node, found) and gives_int8(node, found))}:
         found -= wrong
     return found
@@ -55,12 +56,23 @@ def reads_int8(node: Node, int8: set[Node]) -> bool:
 
 
 def gives_int8(node: Node, int8: set[Node]) -> bool:
-    """Whether a node's value is quantized before anything is computed with it, and on the scale that it has, if it has one."""
-    scale = scale_of(node)
+    """Whether a node's value is quantized before anything is computed with it, and on the scale that it has, if it has one.
+
+    What only moves a value that is int8 already may be read by any int8 operator.
+    """
+    scale, moved = scale_of(node), is_moved(node)
     return all(
-        user.args[1:] == (scale or user.args[1:]) if user.target is QUANTIZE else user in int8 and user.target in ON_THE_WAY
+        user.args[1:] == (scale or user.args[1:])
+        if user.target is QUANTIZE
+        else user in int8 and (moved or user.target in ON_THE_WAY)
         for user in node.users
     )
+
+
+def is_moved(node: Node) -> bool:
+    """Whether a node moves what a dequantize operator gives, and does nothing else."""
+    source = node.all_input_nodes[0] if node.target in MOVES else None
+    return source is not None and (source.target is DEQUANTIZE or is_moved(source))
 
 
 def scale_of(node: Node) -> tuple[object, ...] | None:

@@ -17,6 +17,7 @@ from onenet.exporters.advice import advise
 from onenet.exporters.job import Job
 from onenet.exporters.layers import first_bad_layer
 from onenet.exporters.references import OutputReference, limits_of, references_on
+from onenet.lowering.threads import one_thread
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.golden import as_pixels
@@ -51,7 +52,7 @@ def judge(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> 
     Raises:
         CheckError: a check failed; says which, and of values the first layer that differs.
     """
-    with quiet():
+    with quiet(), one_thread():
         verification = parity.verify_here(path)
     refuse_failed(job, path, verification)
     with quiet():
@@ -110,6 +111,7 @@ def artifact_outputs(path: Path, feeds: Feeds, *, exact_int8: bool = False) -> A
     return first_outputs(open_artifact(path, exact_int8=exact_int8), feeds)
 
 
+@one_thread()  # our evaluator of Core ML computes in torch, and its figures go into the manifest
 def first_outputs(artifact: Artifact, feeds: Feeds) -> Array | None:
     """``artifact_outputs`` of one that is open already."""
     if not artifact.session.runs_here:
@@ -126,6 +128,7 @@ def check_pictures(job: Job, artifact: Artifact, evaluation: Samples | LabelledI
     batches = few(job, evaluation)
     made = references_on(job, batches)
 
+    @one_thread()
     def check(opened: Artifact) -> list[parity.Check]:
         found = [opened.run(batch) for batch in batches]
         columns = zip(job.model.spec.outputs, made, strict=True)

@@ -44,6 +44,8 @@ class Limits:
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Limits:
         """From a manifest. Raises TypeError or ValueError where it holds anything but known names with numbers."""
+        if not isinstance(data, Mapping):
+            raise TypeError(f"limits are {type(data).__name__}, not an object")
         numbers = {name: float(value) for name, value in data.items() if isinstance(value, (int, float)) and is_real(value)}
         if len(numbers) < len(data):
             raise ValueError(f"limits that are no numbers: {', '.join(sorted(data.keys() - numbers.keys()))}")

@@ -97,6 +97,8 @@ NEW_SCALE = (
 """Operators whose output has a scale of its own."""
 FIXED_SCALE = (aten.softmax.int, aten.sigmoid.default)
 """Operators whose output has the scale that the int8 specification fixes."""
+CLAMPS = (aten.relu6.default, aten.relu6_.default, aten.hardtanh.default, aten.hardtanh_.default)
+"""Operators that TFLite's converter joins with the int8 layer before them."""
 IN_INT8 = (*WEIGHTED, *SAME_SCALE, *NEW_SCALE, *FIXED_SCALE, aten.cat.default)
 """Operators that the int8 scheme knows."""
 

@@ -254,7 +254,7 @@ def summary(found: Verification) -> str:
     json.dumps(found.as_dict(), allow_nan=False).encode()
     for check in found.checks:
         one_line(check.detail)
-    return "verified" if found.passed else next(f"fails {c.name}" for c in found.checks if c.passed is False)
+    return "verified" if found.passed else next(f"fails {c.name}" for c in found.checks if c.passed is False or not c.compared)
 
 
 def one_line(text: str) -> str:

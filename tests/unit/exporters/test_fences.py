@@ -87,6 +87,9 @@ def test_a_fence_where_int8_ends(function: Callable[[Tensor], Tensor], expected:
 @pytest.mark.parametrize(
     "function",
     [
+        lambda x: stored(torch.cat([stored(x).permute(0, 1, 3, 2), stored(x)], 1)),
+        lambda x: stored(convolved(stored(x).permute(0, 1, 3, 2))),
+        lambda x: stored(F.relu6(stored(convolved(stored(x)))), OTHER),
         lambda x: stored(F.relu(convolved(stored(x)))),
         lambda x: stored(torch.cat([stored(part) for part in stored(x).split(4, 2)], 3)),
         lambda x: stored(stored(x).permute(0, 2, 3, 1).reshape(1, 8, 8, 1).permute(0, 3, 1, 2)),
@@ -94,7 +97,7 @@ def test_a_fence_where_int8_ends(function: Callable[[Tensor], Tensor], expected:
         lambda x: stored(x).argmax(2),
         lambda x: F.softplus(x).exp(),
     ],
-    ids=["a layer and its ReLU", "parts", "moves", "a mean", "labels", "floats"],
+    ids=["joined moves", "a layer of a move", "ReLU6", "a layer and its ReLU", "parts", "moves", "a mean", "labels", "floats"],
 )
 def test_none_inside_of_int8_and_of_float(function: Callable[[Tensor], Tensor]) -> None:
     assert fences(function) == []

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: export test test-tiny test-unit house toolchains native docs lint types wheel clean
+.PHONY: export test test-tiny test-unit house toolchains zoo native docs lint types wheel clean
 
 export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
@@ -30,6 +30,10 @@ docs: $(STAMP)  ## the reference of commands, rules and cards, from the code
 # Stop everything else first. The first run installs and converts for an hour; `python -m bench.toolchains --help` does parts.
 toolchains: $(STAMP)  ## our artifacts beside other toolchains', into docs/benchmarks
 	$(BIN)/python -m bench.toolchains
+
+# Some hours; `python -m bench.zoo NAME` does one network. Packages go to build/zoo.
+zoo: $(STAMP)  ## public networks on every target beside the usual way, into docs/networks.md
+	$(BIN)/python -m bench.zoo
 
 native: $(STAMP)  ## the runner for phones and what it needs there, in build/native
 	$(BIN)/python -m onenet.runtimes.devices.native.build build/native

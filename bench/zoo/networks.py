@@ -162,7 +162,7 @@ def build(network: Network) -> nn.Module:
 
 
 def settle(module: nn.Module, images: Any) -> None:
-    """Statistics of real images for every BatchNorm, so that a signal neither dies nor grows on its way: layer by layer, in place.
+    """Give every BatchNorm the statistics of real images, layer by layer: a signal then neither dies nor grows on its way.
 
     Args:
         images: (N, C, H, W) float32, N > 1.

@@ -1,4 +1,4 @@
-"""The plain two-dimensional U-Net that nnU-Net plans (doi 10.1038/s41592-020-01008-z): instance norm, leaky ReLU, strided convolutions."""
+"""The plain 2D U-Net of nnU-Net (doi 10.1038/s41592-020-01008-z): instance norm, leaky ReLU, strided convolutions."""
 
 from __future__ import annotations
 

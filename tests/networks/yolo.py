@@ -1,4 +1,4 @@
-"""A one-stage detector of the YOLO family (arXiv 2107.08430 and others): SiLU, split bottlenecks, pyramid pooling, decoded boxes."""
+"""A detector of the YOLO family (arXiv 2107.08430 and others): SiLU, split bottlenecks, pyramid pooling, decoded boxes."""
 
 from __future__ import annotations
 

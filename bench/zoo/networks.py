@@ -164,6 +164,8 @@ def build(network: Network) -> nn.Module:
 def settle(module: nn.Module, images: Any) -> None:
     """Give every BatchNorm the statistics of real images, layer by layer: a signal then neither dies nor grows on its way.
 
+    Training keeps a channel that hardly varies small; scaled up to the others it would drown the rest in noise.
+
     Args:
         images: (N, C, H, W) float32, N > 1.
     """
@@ -174,7 +176,7 @@ def settle(module: nn.Module, images: Any) -> None:
 
     def observe(norm: Any, inputs: tuple[Any, ...]) -> None:
         variance, mean = torch.var_mean(inputs[0].detach(), [0, *range(2, inputs[0].dim())])
-        norm.running_mean, norm.running_var = mean, variance.clamp_min(1e-6)
+        norm.running_mean, norm.running_var = mean, variance.clamp_min(float(variance.mean()) / 10)
 
     norms = [each for each in module.modules() if isinstance(each, kinds) and each.running_mean is not None]
     hooks = [norm.register_forward_pre_hook(observe) for norm in norms]

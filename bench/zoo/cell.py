@@ -91,7 +91,7 @@ class Bench:
 
 
 def stretched(image: Any) -> Any:
-    """The image with a mean of 0.5 and a deviation of 0.2, in 256 levels: a random network makes next to nothing of a dark one."""
+    """The image with a mean of 0.5 and a deviation of 0.2, in 256 levels: a random network makes nothing of a dark one."""
     import numpy as np
 
     values = ((image - image.mean()) / image.std() * 0.2 + 0.5).clip(0, 1)

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter
 from torch.utils._pytree import tree_map
 
+from onenet.lowering.double import wide
 from onenet.lowering.operators import QUANTIZE, QUANTIZERS
 
 Operator = Callable[..., Any]
-NARROW = {torch.float16: torch.float64, torch.bfloat16: torch.float64, torch.float32: torch.float64}
 TIE = 1 / 16
 """In int8 steps, how near to the middle between two steps a value must lie to go either way. Another 3 % of values then go to
 their other neighbour, which is how far XNNPACK's and the reference kernels were seen apart."""
@@ -45,8 +45,8 @@ class Computed(Interpreter):
 
 def double(operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """float64 throughout: in values, in constants and where an operator names a narrower type. Quantizers keep their types."""
-    taken = narrowed if operator in QUANTIZERS else widened
-    return tree_map(widened, operator(*tree_map(taken, args), **tree_map(taken, kwargs)))
+    taken = narrowed if operator in QUANTIZERS else wide
+    return tree_map(wide, operator(*tree_map(taken, args), **tree_map(taken, kwargs)))
 
 
 def half(operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -73,13 +73,6 @@ class OtherTies:
         start = self.used % len(self.moves)
         self.used += count
         return self.moves.repeat(-(-(start + count) // len(self.moves)))[start : start + count]
-
-
-def widened(value: Any) -> Any:
-    """A float tensor in float64, and float64 where a narrower type is named."""
-    if isinstance(value, Tensor):
-        return value.double() if value.dtype in NARROW else value
-    return NARROW.get(value, value) if isinstance(value, torch.dtype) else value
 
 
 def narrowed(value: Any) -> Any:

@@ -94,9 +94,8 @@ class Fenced(Interpreter):
     def __init__(self, program: GraphModule) -> None:
         super().__init__(program)
         self.int8 = int8_operators(program)
-        self.behind: dict[
-            Node, Tensor
-        ] = {}  # one fence for all readers: the converter loses count of a value read twice (0.10)
+        self.behind: dict[Node, Tensor] = {}
+        """One fence for all readers: the converter loses count of a value that is read twice (0.10)."""
 
     def fetch_args_kwargs_from_env(self, n: Node) -> tuple[Any, Any]:
         """What a node reads, through a fence where there is one."""

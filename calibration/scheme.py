@@ -25,6 +25,7 @@ from torchao.quantization.pt2e.quantizer import (
 
 from onenet.calibration.estimators import EPSILON, STEPS
 from onenet.calibration.recipe import INT8, Recipe
+from onenet.lowering.graph import is_float
 from onenet.lowering.masks import is_mask
 from onenet.lowering.operators import FIXED_SCALE, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
 
@@ -202,12 +203,6 @@ def annotate_same_scale(node: Node) -> None:
 def float_inputs(node: Node) -> list[Node]:
     """The inputs of a node that hold floats."""
     return [each for each in node.all_input_nodes if is_float(each)]
-
-
-def is_float(node: Node) -> bool:
-    """Whether a node gives a float tensor."""
-    value = node.meta.get("val")
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def scales_of(prepared: GraphModule) -> dict[str, tuple[FixedRange, tuple[str, ...]]]:

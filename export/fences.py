@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_arg
 
+from onenet.lowering.graph import type_of
 from onenet.lowering.operators import (
     CARRIERS,
     CLAMPS,
@@ -84,8 +85,7 @@ def scale_of(node: Node) -> tuple[object, ...] | None:
 
 def is_index(node: Node) -> bool:
     """Whether a call gives integers, as the place of the largest value: the same for int8 and for floats."""
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.dtype in (torch.int32, torch.int64)
+    return type_of(node) in (torch.int32, torch.int64)
 
 
 class Fenced(Interpreter):

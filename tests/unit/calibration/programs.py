@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 from torch.fx import GraphModule
 
-from onenet.calibration.scheme import is_float, operator_name
+from onenet.calibration.scheme import operator_name
+from onenet.lowering.graph import is_float
 from onenet.lowering.operators import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,

@@ -6,7 +6,7 @@ int8 may cost at most is the user's budget.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from onenet.base.arrays import Array
 from onenet.exporters.job import Job
@@ -20,27 +20,36 @@ from onenet.tasks import task_of
 USUAL_DB = 20.0
 """The error is a tenth of the signal. Trained networks keep 25 to 40 dB."""
 USUAL_LABELS = 0.95
+MOST_NAMED = 3
+"""Outputs that a line names."""
 
 
-def advise(job: Job, batches: Sequence[Mapping[str, Array]], where: str) -> Iterator[str]:
+def advise(job: Job, batches: Sequence[Mapping[str, Array]], where: str) -> str:
     """Look at every output of a job's int8 program beside the float model's.
 
     Args:
         batches: inputs by name.
         where: what they are, for the text.
 
-    Yields:
-        A line for each output that keeps less than ``USUAL_DB`` or ``USUAL_LABELS``.
+    Returns:
+        A line that names the outputs which keep less than ``USUAL_DB`` or ``USUAL_LABELS``; empty where none does.
     """
-    for spec, made in zip(job.model.spec.outputs, references_on(job, batches), strict=True):
-        kept = kept_text(job, spec, made)
-        if kept:
-            layer = first_lossy_layer(job, batches[0], USUAL_DB)
-            from_layer = f"; it falls below {USUAL_DB:.0f} dB at layer {layer}" if layer else ""
-            yield (
-                f"int8 of {job.model.spec.name} keeps {kept} on {where}{from_layer}. Keep layers in float with --min-sqnr "
-                f"{USUAL_DB:.0f} or --max-drop 1, or take -p w8"
-            )
+    columns = zip(job.model.spec.outputs, references_on(job, batches), strict=True)
+    kept = [text for spec, made in columns if (text := kept_text(job, spec, made))]
+    if not kept:
+        return ""
+    layer = first_lossy_layer(job, batches[0], USUAL_DB)
+    from_layer = f"; it falls below {USUAL_DB:.0f} dB at layer {layer}" if layer else ""
+    return (
+        f"int8 of {job.model.spec.name} keeps {some(kept)} on {where}{from_layer}. Keep layers in float with --min-sqnr "
+        f"{USUAL_DB:.0f} or --max-drop 1, or take -p w8"
+    )
+
+
+def some(texts: Sequence[str]) -> str:
+    """The first texts of a list, and how many more there are."""
+    more = len(texts) - MOST_NAMED
+    return ", ".join(texts[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def kept_text(job: Job, spec: TensorSpec, made: OutputReference) -> str:

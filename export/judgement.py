@@ -81,8 +81,10 @@ def cautions_of(job: Job, artifact: Artifact, evaluation: Samples | LabelledImag
         return ()
     with quiet():
         if evaluation is None:
-            return tuple(advise(job, [parity.read_golden(artifact)[0]], "the golden input"))
-        return tuple(advise(job, few(job, evaluation), f"{PICTURES} evaluation samples"))
+            line = advise(job, [parity.read_golden(artifact)[0]], "the golden input")
+        else:
+            line = advise(job, few(job, evaluation), f"{PICTURES} evaluation samples")
+    return (line,) if line else ()
 
 
 def refuse_failed(job: Job, path: Path, verification: parity.Verification) -> None:

@@ -157,7 +157,7 @@ def lower_quietly(model: Model, progress: Progress) -> Model:
     progress.start("lowering it exactly")
     with quiet():  # what torch.export cannot trace it prints
         lowered = lowering.lower(model)
-    for line in lowered.lowering.warnings(model.spec.name) if lowered.lowering else ():
+    for line in lowered.warnings:
         progress.warn(line)
     return lowered
 

@@ -63,8 +63,15 @@ class Model:
     lowering: Lowering | None = None
     tiling: Tiling | None = None
     """Set by ``lower`` and ``tile``: whether larger images run through it in tiles exactly."""
+    notes: tuple[str, ...] = ()
+    """What ``build`` changed of a network to take it: lines for the user."""
     before: Model | None = field(default=None, repr=False, compare=False)
     """Of a lowered model, what was lowered."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of how the network was taken and rewritten: lines of text."""
+        return (*self.notes, *(self.lowering.warnings(self.spec.name) if self.lowering else ()))
 
     @property
     def image_size(self) -> tuple[int, int]:

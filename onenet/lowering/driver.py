@@ -101,10 +101,11 @@ def lower(model: Model, without: Collection[str] = ()) -> Model:
         return model
     lowered, broken = lowered_without_broken(model, without)
     lowering = Lowering(lowered.rules, lowered.error, lowered.refused, broken)
-    for line in lowering.warnings(model.spec.name):
-        warnings.warn(line, UserWarning, stacklevel=2)
     spec = in_float32(model.spec)
-    return dataclasses.replace(model, spec=spec, module=lowered.module, lowering=lowering, tiling=derive(model), before=model)
+    made = dataclasses.replace(model, spec=spec, module=lowered.module, lowering=lowering, tiling=derive(model), before=model)
+    for line in made.warnings:
+        warnings.warn(line, UserWarning, stacklevel=2)
+    return made
 
 
 def lowered_without_broken(model: Model, without: Collection[str]) -> tuple[LoweredModule, tuple[str, ...]]:

@@ -44,7 +44,8 @@ def build(
 
     Args:
         model: a registry name (``onenet models``), ``path/to/file.py:factory``, a module, or a factory of one. A factory
-            returns an ``nn.Module``, or a pair of it and a ``ModelSpec`` if it takes anything but one image.
+            returns an ``nn.Module``, or a pair of it and a ``ModelSpec`` if it takes anything but one image. Keys and
+            fields of what the network returns are its outputs' names.
         width, classes, kernel, spatial: override the registry's shape; without ``weights`` they must be the shipped ones.
         weights: a ``.safetensors``, ``.pt`` or ``.pth`` state dict; a OneNet's shape is read off it.
         random_weights: build untrained, seeded by ``seed``, for benchmarks. A factory's network is initialised anew.

@@ -8,7 +8,8 @@ import dataclasses
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +20,7 @@ from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models.checkpoint import load_into, read_state, state_sha256
+from onenet.models.returns import Place, flat, is_flat, left_out, tensors_of, with_own_names
 from onenet.spec import ClassSpec, Layout, ModelSpec, Role, TensorSpec, numbered_classes
 from onenet.tasks import TASKS, recognize
 
@@ -71,9 +73,11 @@ def build_foreign(
     module.eval()
     held = "random" if seed is not None else Path(weights).name if weights else "from the factory"
     if spec is not None:
-        check_signature(module, spec)
+        found = run_once(module, spec.name, spec.inputs)
+        check_signature(found.tensors, spec)
         random = {"weights": held} if seed is not None else {}
-        return Model(dataclasses.replace(spec, source={**spec.source, **random, **provenance(module)}), module)
+        spec = dataclasses.replace(spec, source={**spec.source, **random, **provenance(module)})
+        return Model(spec, found.module, notes=found.notes)
     return finish(module, name, size, channels_in(module, size), {"model": name, "weights": held}, None)
 
 
@@ -115,12 +119,11 @@ def make_foreign(factory: nn.Module | Callable[[], object]) -> tuple[nn.Module, 
     return module, spec, name
 
 
-def check_signature(module: nn.Module, spec: ModelSpec) -> None:
-    """Run a module once on zeros and compare with the signature that came with it.
+def check_signature(results: Mapping[Place, Tensor], spec: ModelSpec) -> None:
+    """Compare what a module returned with the signature that came with it.
 
     Raises:
-        RequestError: it does not run on these inputs, gives other outputs, has a task, role or layout of none, or a name that
-            cannot be a file's.
+        RequestError: they differ, or the signature has a task, role or layout of none, or a name that cannot be a file's.
     """
     if not re.fullmatch(r"\w[\w.-]*", spec.name):
         raise RequestError(f"model name {spec.name!r} cannot be a file's: use letters, digits, '.', '_' and '-'")
@@ -129,38 +132,89 @@ def check_signature(module: nn.Module, spec: ModelSpec) -> None:
         for kind, value, known in (("role", tensor.role, get_args(Role)), ("layout", tensor.layout, get_args(Layout))):
             if value not in known:
                 raise RequestError(f"{tensor.name} of {spec.name} has the {kind} {value!r}; choose from {', '.join(known)}")
-    found = [(tuple(r.shape), str(r.dtype).removeprefix("torch.")) for r in run_once(module, spec.name, spec.inputs)]
+    found = described(results.values())
     expected = [(t.shape, t.dtype) for t in spec.outputs]
     if found != expected:
         raise RequestError(f"{spec.name} returns {found}, its ModelSpec says {expected}; make them agree")
 
 
-def run_once(module: nn.Module, name: str, inputs: tuple[TensorSpec, ...]) -> list[Tensor]:
-    """All outputs on zeros.
+def described(results: Iterable[Tensor]) -> list[tuple[tuple[int, ...], str]]:
+    """Shape and type of each tensor."""
+    return [(tuple(each.shape), str(each.dtype).removeprefix("torch.")) for each in results]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A module that runs on its inputs and returns tensors, and what it returned."""
+
+    module: nn.Module
+    """As it was given; or a float32 copy, or one that returns a tuple of tensors, where it takes that."""
+    tensors: dict[Place, Tensor]
+    """By where they stand in what the module as it was given returns."""
+    notes: tuple[str, ...] = ()
+    """What was changed, for the user."""
+
+
+def run_once(module: nn.Module, name: str, inputs: tuple[TensorSpec, ...]) -> Run:
+    """A module's outputs on zeros.
 
     Raises:
         RequestError: the module does not run on these shapes, or returns anything but tensors.
     """
+    notes = []
     try:
+        zeros = [torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in inputs]
         with torch.no_grad():
-            result = module(*(torch.zeros(t.shape, dtype=getattr(torch, t.dtype)) for t in inputs))
+            if needs_float32(module, zeros):
+                notes.append(f"{name} is {own_type(module)} and does not take float32; it is built in float32")
+                module = copy.deepcopy(module).float()
+            result = module(*zeros)
     except Exception as error:  # a user's network may raise anything for a size it cannot take
         shapes = " and ".join(str(t.shape) for t in inputs)
         raise RequestError(f"{name} does not run on {shapes}: {first_line(error)}; try another --input-size") from error
-    results = list(result) if isinstance(result, (tuple, list)) else [result]
-    if not results or not all(isinstance(r, Tensor) for r in results):
-        raise RequestError(f"{name} returns {type(result).__name__}; a tensor, or a list or tuple of tensors, is needed")
-    return results
+    tensors, missing = tensors_of(result, name), left_out(result)
+    if missing:
+        notes.append(f"{name} returns None for {', '.join(missing)}; left out")
+    return Run(module if is_flat(result) else flat(module), tensors, tuple(notes))
+
+
+def own_type(module: nn.Module) -> str:
+    """The floating type of all of a module's weights; empty where there are several, or none."""
+    kinds = {str(each.dtype).removeprefix("torch.") for each in module.state_dict().values() if each.is_floating_point()}
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
+def needs_float32(module: nn.Module, inputs: Sequence[Tensor]) -> bool:
+    """Whether a module of another floating type refuses float32 inputs, and takes those of its own type."""
+    kind = own_type(module)
+    if kind in ("", "float32") or any(each.dtype != torch.float32 for each in inputs):
+        return False
+    own = [each.to(getattr(torch, kind)) for each in inputs]
+    return not runs(module, inputs) and runs(module, own)
+
+
+def runs(module: nn.Module, inputs: Sequence[Tensor]) -> bool:
+    """Whether a module takes these inputs."""
+    try:
+        module(*inputs)
+    except Exception:  # anything that a user's network raises
+        return False
+    return True
 
 
 def channels_in(module: nn.Module, size: tuple[int, int]) -> int:
-    """3 where the module runs on it, else the input channels of its first convolution."""
-    image = TensorSpec("image", "image", (1, 3, *size), "NCHW")
-    with contextlib.suppress(RequestError):
-        run_once(module, "", (image,))
-        return 3
-    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
+    """3 where the module runs on it, else the input channels of the first of its convolutions that it runs on, else 3."""
+    found = [m.in_channels for m in module.modules() if isinstance(m, nn.Conv2d)]
+    for channels in dict.fromkeys((3, *found)):
+        with contextlib.suppress(RequestError):
+            run_once(module, "", (image_of(channels, size),))
+            return channels
+    return 3
+
+
+def image_of(channels: int, size: tuple[int, int]) -> TensorSpec:
+    """The one input of a network that says nothing of its inputs."""
+    return TensorSpec("image", "image", (1, channels, *size), "NCHW", value_range=(0.0, 1.0))
 
 
 def provenance(module: nn.Module) -> dict[str, object]:
@@ -177,10 +231,11 @@ def finish(
     classes: tuple[ClassSpec, ...] | None,
 ) -> Model:
     """A one-image model with its signature read off one run on zeros."""
-    module = module.eval()
-    image = TensorSpec("image", "image", (1, channels, *size), "NCHW", value_range=(0.0, 1.0))
-    results = run_once(module, name, (image,))
-    task, outputs = recognize([(tuple(r.shape), str(r.dtype).removeprefix("torch.")) for r in results])
+    found = run_once(module.eval(), name, (image_of(channels, size),))
+    task, outputs = recognize(described(found.tensors.values()))
     if classes is None:
         classes = numbered_classes(task.class_count(outputs[0]))
-    return Model(ModelSpec(name, task.name, (image,), outputs, classes, source={**source, **provenance(module)}), module)
+    image = image_of(channels, size)
+    outputs = with_own_names(outputs, tuple(found.tensors), [image.name])
+    spec = ModelSpec(name, task.name, (image,), outputs, classes, source={**source, **provenance(module)})
+    return Model(spec, found.module, notes=found.notes)

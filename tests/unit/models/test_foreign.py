@@ -84,7 +84,7 @@ def three(): return net(), None, None
 def pair(): return net(), "spec"
 def dictionary():
     class Dictionary(nn.Module):
-        def forward(self, image): return {"out": image}
+        def forward(self, image): return {"out": image, "classes": 3}
     return Dictionary()
 def fails(): raise ValueError("first\\nsecond")
 def leaves(): raise SystemExit(3)
@@ -147,7 +147,7 @@ def test_weights_for_a_foreign_module(file: Path, tmp_path: Path) -> None:
         ("number", "returned int"),
         ("three", "returned Sequential, NoneType, NoneType"),
         ("pair", "returned Sequential, str"),
-        ("dictionary", "returns dict; a tensor, or a list or tuple of tensors, is needed"),
+        ("dictionary", "returns int among others; it may return tensors"),
         ("fails", "factory fails() failed: ValueError: first"),
         ("leaves", "factory leaves() failed: SystemExit: 3"),
         ("needs", "factory needs() failed: TypeError"),
@@ -195,8 +195,36 @@ def test_nan_in_the_weights_is_said_before_any_export() -> None:
         onenet.lower(build(module, input_size=(4, 6)))
 
 
+class Unordered(nn.Module):
+    """Its first convolution in the order of its parts is not the first that runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.stem = nn.Conv2d(8, 2, 1), nn.Conv2d(4, 8, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.stem(image))
+        return logits
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_another_float_type_are_built_in_float32(kind: torch.dtype) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)).to(kind)
+    model = build(module, input_size=(6, 8))
+    name = str(kind).removeprefix("torch.")
+    assert model.notes == (f"Sequential is {name} and does not take float32; it is built in float32",)
+    assert {each.dtype for each in model.module.parameters()} == {torch.float32}
+    assert {each.dtype for each in module.parameters()} == {kind}  # the user's own is left as it was
+    with pytest.warns(UserWarning, match="built in float32"):
+        assert onenet.lower(model).spec.outputs[0].dtype == "float32"
+    refused("does not run on (1, 3, 1, 1)", module, input_size=(1, 1))
+
+
 def test_modules_and_lambdas_without_a_file() -> None:
     assert build(nn.Conv2d(5, 2, 1), input_size=(4, 6)).spec.inputs[0].shape == (1, 5, 4, 6)
+    unordered = Unordered()
+    assert next(m.in_channels for m in unordered.modules() if isinstance(m, nn.Conv2d)) == 8
+    assert build(unordered, input_size=(4, 6)).spec.inputs[0].shape == (1, 4, 4, 6)
     assert build(lambda: nn.Conv2d(3, 2, 1), input_size=(4, 6)).spec.name == "model"  # not a name for a file: <lambda>
     assert build(awkward_onenet("e"), input_size=SIZE).spec.inputs[0].shape == (1, 3, *SIZE)
     refused("factory model() failed: TypeError", 3)

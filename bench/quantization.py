@@ -91,7 +91,7 @@ def channel_maxima(calibration: Calibration) -> dict[str, torch.Tensor]:
 def corrected(calibration: Calibration, plain: QuantizedModel) -> QuantizedModel:
     """Biases corrected whether it helps or not."""
     biases = correct_biases(calibration.means, plain.reference, calibration.inputs)
-    return quantize(calibration.model, identified(dataclasses.replace(plain.record, biases=biases)))
+    return quantize(calibration.model, identified(dataclasses.replace(plain.record, biases=biases)), calibration.program)
 
 
 def main(

@@ -8,15 +8,14 @@ from dataclasses import replace
 
 from torch import Tensor
 from torch.fx import GraphModule
-from torchao.quantization.pt2e import allow_exported_model_train_eval
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
 from onenet.calibration.bias import Inputs, correct_biases, shift_biases
 from onenet.calibration.estimators import ESTIMATORS, Range, int8_error
 from onenet.calibration.histogram import Histogram
 from onenet.calibration.limits import make_room_for_biases, widen_activations
 from onenet.calibration.observe import Calibration, trace
-from onenet.calibration.quantized import QuantizedModel
+from onenet.calibration.quantized import QuantizedModel, converted
 from onenet.calibration.recipe import W8, Recipe
 from onenet.calibration.record import CalibrationRecord, ModelIdentity, Site, identified
 from onenet.calibration.scheme import FixedRange, Int8Quantizer, observe_weights, origins, scales_of
@@ -42,11 +41,11 @@ def decide(calibration: Calibration, recipe: Recipe) -> QuantizedModel:
             sites={name: make_site(*scale, calibration, recipe) for name, scale in scales.items()},
         )
     )
-    uncorrected = quantize(calibration.model, record)
+    uncorrected = quantize(calibration.model, record, calibration.program)
     if not recipe.bias_correction:
         return uncorrected
     biases = correct_biases(calibration.means, uncorrected.reference, calibration.inputs)
-    corrected = quantize(calibration.model, identified(replace(record, biases=biases)))
+    corrected = quantize(calibration.model, identified(replace(record, biases=biases)), calibration.program)
     return min(uncorrected, corrected, key=lambda each: output_error(calibration, each))
 
 
@@ -65,9 +64,9 @@ def quantize_weights(model: Model) -> QuantizedModel:
     return quantize(model, identified(CalibrationRecord(identity(model), W8)))
 
 
-def quantize(model: Model, record: CalibrationRecord) -> QuantizedModel:
-    """The quantized program that a record describes; deterministic."""
-    program = trace(model)
+def quantize(model: Model, record: CalibrationRecord, traced: GraphModule | None = None) -> QuantizedModel:
+    """The quantized program that a record describes; deterministic. ``traced``: the model's program, where there is one."""
+    program = copied(traced) if traced else trace(model)
     shift_biases(program, record)
     prepared = prepare_pt2e(program, Int8Quantizer(record.recipe))
     for name, (observer, _) in scales_of(prepared).items():
@@ -76,11 +75,8 @@ def quantize(model: Model, record: CalibrationRecord) -> QuantizedModel:
         observer.set(record.sites[name].low, record.sites[name].high)
     observe_weights(prepared)
     make_room_for_biases(prepared)
-    open_form = convert_pt2e(copied(prepared), fold_quantize=False)
-    reference = convert_pt2e(prepared, fold_quantize=True)
-    for module in (open_form, reference):
-        allow_exported_model_train_eval(module)
-    return QuantizedModel(model, reference, open_form, record, output_scales(reference))
+    reference = converted(prepared, folded=True)
+    return QuantizedModel(model, reference, prepared, record, output_scales(reference))
 
 
 # --- statistics to decisions ------------------------------------------------

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from torch.fx import GraphModule
+from torchao.quantization.pt2e import allow_exported_model_train_eval
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 from onenet.calibration.record import CalibrationRecord
+from onenet.lowering.graph import copied
 from onenet.model import Model
 from onenet.spec import ModelSpec
 
@@ -16,16 +20,20 @@ class QuantizedModel:
     """The deploy form after quantization: the one place where scales are decided.
 
     ``reference`` has int8 weights folded in and simulates the integer arithmetic in float32; it is what every quantized
-    artifact is compared with. ``open_form`` is the same program with the float weight behind its own quantize operator, the
-    form that the TFLite converter reads.
+    artifact is compared with. ``prepared`` is the float program with the scales, which both forms are made from.
     """
 
     model: Model
     reference: GraphModule
-    open_form: GraphModule
+    prepared: GraphModule
     record: CalibrationRecord
     outputs: tuple[tuple[float, int] | None, ...] = ()
     """Scale and zero point of each output; None where an output is not quantized (labels, w8)."""
+
+    @functools.cached_property
+    def open_form(self) -> GraphModule:
+        """The same program with each float weight behind its own quantize operator: what the TFLite converter reads."""
+        return converted(self.prepared, folded=False)
 
     @property
     def input_ranges(self) -> tuple[tuple[float, float] | None, ...]:
@@ -38,3 +46,10 @@ class QuantizedModel:
     def spec(self) -> ModelSpec:
         """The signature of the model that was quantized."""
         return self.model.spec
+
+
+def converted(prepared: GraphModule, *, folded: bool) -> GraphModule:
+    """The quantized program of a prepared one, which is left as it is. ``folded``: its weights are int8 already."""
+    module: GraphModule = convert_pt2e(copied(prepared), fold_quantize=folded)
+    allow_exported_model_train_eval(module)
+    return module

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -38,21 +38,28 @@ def in_order(function: Callable[[T], R], items: Iterable[T], progress: Callable[
     """
     workers = min(torch.get_num_threads(), MOST)
     results: list[R] = []
+    with one_thread(), torch.no_grad(), contextlib.closing(computed(function, items, workers)) as found:
+        for result in found:
+            results.append(result)
+            if progress:
+                progress(1)
+    return results
 
-    def finish(future: Future[R]) -> None:
-        results.append(future.result())
-        if progress:
-            progress(1)
 
-    with one_thread(), ThreadPoolExecutor(workers, initializer=prepare_worker) as pool:
+def computed(function: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
+    """The results one after the other. One worker alone is the calling thread: to start another and wait for it takes longer
+    than a small item does."""
+    if workers == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers, initializer=prepare_worker) as pool:
         waiting: deque[Future[R]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > workers:
-                finish(waiting.popleft())
+                yield waiting.popleft().result()
         while waiting:
-            finish(waiting.popleft())
-    return results
+            yield waiting.popleft().result()
 
 
 def prepare_worker() -> None:

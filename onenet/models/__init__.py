@@ -16,7 +16,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelCard:
     """One named model: what builds it and the options that make it this one."""
 
     name: str
@@ -37,13 +37,13 @@ class Entry:
         return path if path.exists() else None
 
 
-CARDS = Folder[Entry]("onenet.models.cards", "MODELS")
+CARDS = Folder[ModelCard]("onenet.models.cards", "MODELS")
 
 
-class Registry(Mapping[str, Entry]):
+class Registry(Mapping[str, ModelCard]):
     """Name -> entry, over all files of ``cards``."""
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> ModelCard:
         return CARDS.cards()[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -57,7 +57,7 @@ REGISTRY = Registry()
 DEFAULT = "onenet-ed4"
 
 
-def find(name: str) -> Entry:
+def find(name: str) -> ModelCard:
     """The registry entry of that name.
 
     Raises:

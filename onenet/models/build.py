@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
-from onenet.models import DEFAULT, REGISTRY, Entry, find
+from onenet.models import DEFAULT, REGISTRY, ModelCard, find
 from onenet.models.checkpoint import load_into, read_state
 from onenet.models.foreign import build_foreign, finish, is_file_reference
 from onenet.models.output import OUTPUTS, Output, with_output
@@ -77,7 +77,7 @@ def build(
 
 
 def build_registered(
-    entry: Entry,
+    entry: ModelCard,
     published: Published | None,
     shape_options: Mapping[str, object],
     weights: Path | str | None,
@@ -122,7 +122,7 @@ def check_size(name: str, size: tuple[int, int], divisor: int) -> None:
         )
 
 
-def check_shipped(system: System[Config], entry: Entry, state: Mapping[str, Tensor], config: Config) -> None:
+def check_shipped(system: System[Config], entry: ModelCard, state: Mapping[str, Tensor], config: Config) -> None:
     """Refuse a shape that the shipped checkpoint does not have."""
     shipped, asked = system.configure(entry.options, None, state, {}).as_dict(), config.as_dict()
     has = ", ".join(f"{key} {value}" for key, value in shipped.items() if value != asked[key])
@@ -136,7 +136,7 @@ def how_to_get_weights() -> str:
     return f"give --weights FILE, --random-weights for an untrained network, or one of {', '.join(shipped) or 'none'}"
 
 
-def class_names(entry: Entry, shipped: bool, count: int) -> tuple[ClassSpec, ...]:
+def class_names(entry: ModelCard, shipped: bool, count: int) -> tuple[ClassSpec, ...]:
     """The classes that belong to a shipped checkpoint; numbered ones for any other."""
     described = entry.weights.with_suffix(".json") if shipped and entry.weights else None
     if described is None or not described.exists():

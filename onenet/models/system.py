@@ -35,7 +35,7 @@ C = TypeVar("C", bound=Config)
 
 
 class System(Generic[C]):
-    """What a builder module (``Entry.builder``) holds as ``SYSTEM``."""
+    """What a builder module (``ModelCard.builder``) holds as ``SYSTEM``."""
 
     def configure(
         self,

@@ -35,7 +35,7 @@ OF_THE_DEVICE = tuple(AT_MOST)[:-1]
 PATTERNS = ("device", "model", "target", "precision", "runtime")
 
 
-class Entry(BaseModel):
+class BudgetEntry(BaseModel):
     """One ``[[budget]]``. Patterns are those of a shell (``ssh:*``); MB are 10^6 bytes."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -102,7 +102,7 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    budget: Annotated[list[Entry], Field(min_length=1, max_length=1000)]
+    budget: Annotated[list[BudgetEntry], Field(min_length=1, max_length=1000)]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def problem(error: ValidationError) -> str:
     """What is wrong with a budget file, where, and what is supported; one line."""
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     if first["type"] == "unknown_name":
-        known = ", ".join([*Entry.model_fields, *metrics()])
+        known = ", ".join([*BudgetEntry.model_fields, *metrics()])
         return one_line(f"{first['ctx']['name']} is not known in [[budget]] {int(first['loc'][1]) + 1}; supported: {known}")
     place = [str(each + 1) if isinstance(each, int) else each for each in first["loc"]]
     if first["type"] == "extra_forbidden":
@@ -170,7 +170,7 @@ def passed(gates: Sequence[Gate]) -> bool:
     return all(gate.passed for gate in gates)
 
 
-def gates_of(entry: Entry, measurement: Measurement) -> Iterator[Gate]:
+def gates_of(entry: BudgetEntry, measurement: Measurement) -> Iterator[Gate]:
     """The gates of one entry for a measurement that fits it: the golden pair, then each limit."""
     lines = Documents((measurement,)).lines()
     line = next((each for each in lines if entry.threads in (None, each.row.threads)), None)

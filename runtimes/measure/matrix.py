@@ -32,7 +32,7 @@ from onenet.runtimes.devices.answers import problem
 NOT_HERE = ("out", "json", "preview")
 """Options of ``onenet export`` that a campaign decides itself."""
 Value = bool | int | float | str
-Entry = dict[str, Value | list[Value]]
+ExportEntry = dict[str, Value | list[Value]]
 """An ``[[export]]``: options by their long names."""
 
 
@@ -67,12 +67,12 @@ class Matrix(BaseModel):
     devices: Annotated[list[str], Field(min_length=1)] = ["local"]
     artifacts: list[str] = []
     runtimes: list[str] = []
-    export: list[Entry] = []
+    export: list[ExportEntry] = []
     plan: PlanEntry = PlanEntry()
 
     @field_validator("export")
     @classmethod
-    def options(cls, entries: list[Entry]) -> list[Entry]:
+    def options(cls, entries: list[ExportEntry]) -> list[ExportEntry]:
         """Held against the options of an export: same names, same types."""
         for entry in entries:
             for name in NOT_HERE:

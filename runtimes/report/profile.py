@@ -39,7 +39,7 @@ EQUAL = 160.0
 
 
 @dataclass(frozen=True)
-class Line:
+class LineStyle:
     """How a line is drawn. Lines that agree lie on one another: each is narrower than the one below it."""
 
     name: str
@@ -48,7 +48,7 @@ class Line:
     marker: str = ""
 
 
-REFERENCE = Line("int8 reference", "#c4ccd4", 14)
+REFERENCE = LineStyle("int8 reference", "#c4ccd4", 14)
 
 
 def draw_profiles(path: Path, profiles: Sequence[Profile], title: str) -> None:
@@ -81,7 +81,7 @@ def draw_profiles(path: Path, profiles: Sequence[Profile], title: str) -> None:
         publish(folder / path.name, path)
 
 
-def lines_of(rows: Sequence[Row], profiles: Sequence[Profile]) -> list[tuple[Line, list[float | None]]]:
+def lines_of(rows: Sequence[Row], profiles: Sequence[Profile]) -> list[tuple[LineStyle, list[float | None]]]:
     """Each line and its value in every row, the broadest first."""
     simulated = [[each.reference_float_db for each in row.layers if each] for row in rows]
     found = [(REFERENCE, [next((db for db in each if db is not None), None) for each in simulated])]
@@ -91,13 +91,13 @@ def lines_of(rows: Sequence[Row], profiles: Sequence[Profile]) -> list[tuple[Lin
     return sorted(found, key=lambda each: -each[0].width)
 
 
-def line_of(profile: Profile) -> Line:
+def line_of(profile: Profile) -> LineStyle:
     """As the target's card says; a thin grey one for what is no target of this version."""
     card = TARGETS.cards().get(profile.target)
-    return Line(card.title, card.colour, card.width, card.marker) if card else Line(profile.target, GREY, 2, ".")
+    return LineStyle(card.title, card.colour, card.width, card.marker) if card else LineStyle(profile.target, GREY, 2, ".")
 
 
-def draw_line(axes: Axes, line: Line, values: Sequence[float | None]) -> None:
+def draw_line(axes: Axes, line: LineStyle, values: Sequence[float | None]) -> None:
     """Through the rows that have a value."""
     floats: NDArray[np.float64] = np.array([np.nan if each is None else each for each in values], np.float64)
     known = np.flatnonzero(~np.isnan(floats))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from onenet.models import Entry
+from onenet.models import ModelCard
 
 BUILDER = "onenet.models.onenet"
 
 MODELS = (
-    Entry(
+    ModelCard(
         "onenet-ed4",
         "1D encoder and 1D decoder, 4 levels: smallest and fastest",
         BUILDER,
@@ -15,7 +15,7 @@ MODELS = (
         paper="arXiv 2411.09838",
         order=10,
     ),
-    Entry(
+    ModelCard(
         "onenet-e4",
         "1D encoder, 2D decoder, 4 levels: more accurate",
         BUILDER,
@@ -23,7 +23,7 @@ MODELS = (
         paper="arXiv 2411.09838",
         order=11,
     ),
-    Entry(
+    ModelCard(
         "onenet-ed5",
         "1D encoder and 1D decoder, 5 levels",
         BUILDER,
@@ -31,7 +31,7 @@ MODELS = (
         paper="arXiv 2411.09838",
         order=12,
     ),
-    Entry(
+    ModelCard(
         "onenet-e5",
         "1D encoder, 2D decoder, 5 levels",
         BUILDER,

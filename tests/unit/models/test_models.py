@@ -11,9 +11,9 @@ from onenet.errors import RequestError
 from onenet.models import DEFAULT, REGISTRY, WEIGHTS, find
 
 TOY = """
-from onenet.models import Entry
+from onenet.models import ModelCard
 
-MODELS = (Entry("toy", "a toy", "nowhere", {}),)
+MODELS = (ModelCard("toy", "a toy", "nowhere", {}),)
 """
 
 

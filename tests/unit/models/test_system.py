@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from torch import Tensor, nn
 
-from onenet.models import Entry
+from onenet.models import ModelCard
 from onenet.models.build import build_registered
 from onenet.models.system import System
 
@@ -46,15 +46,15 @@ class Heads(System[Shape]):
 
 
 @pytest.fixture
-def entry(monkeypatch: pytest.MonkeyPatch) -> Entry:
+def entry(monkeypatch: pytest.MonkeyPatch) -> ModelCard:
     module = ModuleType("heads")
     module.SYSTEM = Heads()  # type: ignore[attr-defined]  # what a builder module holds
     monkeypatch.setitem(sys.modules, "heads", module)
-    return Entry("heads", "a toy", "heads", {"classes": 6}, paper="none")
+    return ModelCard("heads", "a toy", "heads", {"classes": 6}, paper="none")
 
 
 @pytest.mark.parametrize(("asked", "classes"), [({}, 6), ({"classes": 9}, 9)])
-def test_a_system_builds_its_entries(entry: Entry, asked: dict[str, object], classes: int) -> None:
+def test_a_system_builds_its_entries(entry: ModelCard, asked: dict[str, object], classes: int) -> None:
     model = build_registered(entry, None, asked, None, True, (8, 12))
     assert (model.spec.name, model.spec.task) == ("heads", "classification")
     assert model.spec.outputs[0].shape == (1, classes) and len(model.spec.classes) == classes

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from onenet.models import Entry
+from onenet.models import ModelCard
 
 MODELS = (
-    Entry(
+    ModelCard(
         "toy-matrix",
         "one matrix product a pixel, with two needless minus signs",
         builder="tests.house.toys.matrix",  # onenet.models.matrix, if it were part of the product

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,13 +50,14 @@ class Culprit:
 
 
 @contextlib.contextmanager
-def explained(job: Job, doing: str, path: Path | None = None) -> Iterator[None]:
+def explained(job: Job, doing: str, path: Path | None = None, float_works: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Turn whatever is raised inside into one line for the user.
 
     Args:
         job: what is made.
         doing: what is done to it: "converting".
         path: of the artifact, where there is one already.
+        float_works: whether the same can be done in float; asked of int8 only, where another precision would be tried.
 
     Raises:
         ConversionError: in place of any error that has no meaning of its own; names the operator and the layer where they are
@@ -72,7 +73,8 @@ def explained(job: Job, doing: str, path: Path | None = None) -> Iterator[None]:
         if culprit is None and isinstance(error, OneNetError):
             raise
         what = f"{doing} {job.model.spec.name} for {job.target} {job.precision}"
-        raise conversion_error(error, what, tries_of(job.target, job.precision, culprit), culprit) from error
+        precision = job.precision if job.precision == "int8" and float_works() else "fp32"
+        raise conversion_error(error, what, tries_of(job.target, precision, culprit), culprit) from error
 
 
 @contextlib.contextmanager

@@ -1,16 +1,20 @@
-"""Never less than the usual way: where a converter cannot take the form that our rules make, a form with fewer of them.
+"""Never less than the usual way: where the form that our rules make cannot be converted, or its file fails its check, a form
+with fewer of them.
 
-Only in float: int8 needs the lowered network, which was calibrated.
+In int8 only the target's own rules can be left out: what was calibrated is the lowered network.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from onenet.base.progress import Progress
+from onenet.base.quiet import quiet
 from onenet.calibration.decide import quantize_weights
 from onenet.errors import CheckError, ConversionError
 from onenet.exporters.exporter import Exporter
@@ -19,49 +23,65 @@ from onenet.exporters.job import Job, LeftOut
 from onenet.lowering import driver, lower
 from onenet.model import RuleResult
 
+Made = TypeVar("Made")
+Make = Callable[[Job], Made]
+"""Makes a job's file, and returns what is known of it. Raises ConversionError or CheckError where there is no right one."""
+
 
 def run_converter(exporter: Exporter, job: Job, path: Path) -> None:
     """
     Raises:
         ConversionError: it failed; says how, and at what.
     """
-    with explained(job, "converting"):
+    with explained(job, "converting", float_works=lambda: float_converts(exporter, job)):
         exporter.convert(job, path)
 
 
-def convert(exporter: Exporter, job: Job, path: Path, progress: Progress) -> Job:
-    """Convert a job, or where that fails what of it can be converted: with fewer rules, and a warning that names them.
+def float_converts(exporter: Exporter, job: Job) -> bool:
+    """Whether a job's network can be converted in float: else no other precision helps."""
+    floats = dataclasses.replace(job, quantized=None, precision="fp32", io="float")
+    try:
+        with tempfile.TemporaryDirectory(prefix="onenet-float-") as folder, quiet():
+            exporter.convert(floats, Path(folder) / floats.file_name)
+    except Exception:  # converters raise anything
+        return False
+    return True
 
-    Returns:
-        The job that was converted.
+
+def make_or_less(job: Job, path: Path, make: Make[Made], progress: Progress) -> Made:
+    """Make a job's file, or where that fails what of it can be made: with fewer rules, and a warning that names them.
+
+    Args:
+        path: where ``make`` writes.
 
     Raises:
         ConversionError: the converter cannot take the network as it was written, either.
-        CheckError: the target's form of the network is not exact, and it cannot be converted without.
+        CheckError: so is its file wrong, or the target's form of the network is not exact and there is no other.
     """
     try:
-        run_converter(exporter, job, path)
+        return make(job)
     except (ConversionError, CheckError) as error:
-        reason = str(error).partition("; try ")[0]
-        simpler = first_that_converts(exporter, job, path, reason)
-        if simpler is None or simpler.left_out is None:
+        reason = str(error).partition("; try ")[0].partition(". Nothing was written")[0]
+        wrong = "fails its check" if isinstance(error, CheckError) else "cannot be converted"
+        found = first_that_works(job, afresh(path, make), reason)
+        if found is None:
             raise
-        rules = f"rule{'s' * (len(simpler.left_out.rules) > 1)} {', '.join(simpler.left_out.rules)}"
-        progress.warn(f"{job.file_name} is made without the {rules}, whose form cannot be converted: {reason}")
-        return simpler
-    return job
+    names, made = found
+    rules = f"rule{'s' * (len(names) > 1)} {', '.join(names)}"
+    progress.warn(f"{job.file_name} is made without the {rules}, whose form {wrong}: {reason}")
+    return made
 
 
-def first_that_converts(exporter: Exporter, job: Job, path: Path, reason: str) -> Job | None:
-    """The job with the fewest rules left out whose conversion works; None where the network as it was written fails too.
+def first_that_works(job: Job, make: Make[Made | None], reason: str) -> tuple[tuple[str, ...], Made] | None:
+    """The fewest rules to leave out so that a job works, and what is made then; None where it fails as it was written, too.
 
     That comes first: an operator that the converter does not know costs one more conversion, not one for each rule.
     """
     every = (*own_rules(job), *common_rules(job))
-    if job.precision == "int8" or not every or not converts(exporter, without(job, every, reason), path):
+    if not every or make(without(job, every, reason)) is None:
         return None
-    jobs = (without(job, names, reason) for names in choices(job))
-    return next((each for each in jobs if converts(exporter, each, path)), None)
+    made = ((names, make(without(job, names, reason))) for names in choices(job))
+    return next(((names, each) for names, each in made if each is not None), None)
 
 
 def choices(job: Job) -> Iterator[tuple[str, ...]]:
@@ -82,7 +102,8 @@ def own_rules(job: Job) -> tuple[str, ...]:
 
 def common_rules(job: Job) -> tuple[str, ...]:
     """The rules for every target that changed something, the last one first; none where they cannot be taken back."""
-    return applied(job.model.lowering.rules) if job.model.lowering and job.model.before else ()
+    can_be = job.precision != "int8" and job.model.lowering and job.model.before
+    return applied(job.model.lowering.rules) if can_be and job.model.lowering else ()
 
 
 def applied(rules: Iterable[RuleResult]) -> tuple[str, ...]:
@@ -99,12 +120,15 @@ def without(job: Job, names: tuple[str, ...], reason: str) -> Job:
     return dataclasses.replace(job, model=model, quantized=quantized, left_out=LeftOut(names, reason))
 
 
-def converts(exporter: Exporter, job: Job, path: Path) -> bool:
-    """Whether a job can be converted; its artifact is at ``path`` then, in place of what a failed one left there."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.unlink(missing_ok=True)
-    try:
-        run_converter(exporter, job, path)
-    except (ConversionError, CheckError):
-        return False
-    return True
+def afresh(path: Path, make: Make[Made]) -> Make[Made | None]:
+    """``make`` in place of what a failed attempt left at ``path``; None where it fails."""
+
+    def attempt(job: Job) -> Made | None:
+        shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True)
+        try:
+            return make(job)
+        except (ConversionError, CheckError):
+            return None
+
+    return attempt

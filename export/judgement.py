@@ -10,12 +10,13 @@ import numpy as np
 
 from onenet.base.arrays import Array, next_prime
 from onenet.base.quiet import quiet
+from onenet.base.text import one_line
 from onenet.calibration.outputs import Feeds, float_outputs, outputs_of
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, OneNetError
 from onenet.exporters.advice import advise
 from onenet.exporters.job import Job
-from onenet.exporters.layers import first_bad_layer
+from onenet.exporters.layers import first_bad_layer, wrong_layer
 from onenet.exporters.references import OutputReference, limits_of, references_on
 from onenet.lowering.threads import one_thread
 from onenet.runtimes import parity
@@ -59,9 +60,22 @@ def judge(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> 
         artifact = open_artifact(path)
         pictures = check_pictures(job, artifact, evaluation)
         measured, agreement = measure(job, artifact, evaluation)
-    verification = dataclasses.replace(verification, checks=(*verification.checks, *pictures, *agreement))
+    layers = check_layers(job, path) if all(check.passed is not False for check in (*pictures, *agreement)) else []
+    verification = dataclasses.replace(verification, checks=(*verification.checks, *pictures, *agreement, *layers))
     refuse_failed(job, path, verification)
     return Judgement(verification, measured, cautions_of(job, artifact, evaluation))
+
+
+@one_thread()
+def check_layers(job: Job, path: Path) -> list[parity.Check]:
+    """int8: whether one layer is wrong where the outputs look right, because little of them comes through it."""
+    if job.precision != "int8":
+        return []
+    try:
+        count, wrong = wrong_layer(job, path)
+    except Exception as error:  # a file that is right so far is not lost to what only looks closer
+        return [parity.Check("layers", None, f"not looked at: {one_line(error)}")]
+    return [parity.Check("layers", not wrong, wrong or f"{count} layers, each on its own inputs")]
 
 
 def measure_alone(job: Job, path: Path, evaluation: Samples | LabelledImages) -> Judgement:

@@ -7,6 +7,7 @@ value replaced by the artifact's own before the next one is computed (see ``onen
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from onenet.base.arrays import Array
 from onenet.base.metrics import sqnr_db
 from onenet.base.quiet import quiet
 from onenet.base.text import shape_text
-from onenet.errors import OneNetError
+from onenet.errors import OneNetError, ToolError
 from onenet.exporters.exporter import exporter_of
 from onenet.exporters.job import Job
-from onenet.lowering.graph import plain
+from onenet.lowering.graph import layer_of, plain
 from onenet.lowering.operators import DEQUANTIZE, QUANTIZE, QUANTIZERS, RELU
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.layers import (
@@ -38,11 +39,17 @@ from onenet.runtimes.layers import (
     describe,
     difference,
     judge,
+    named,
 )
 from onenet.runtimes.parity import read_golden
 from onenet.runtimes.session import LayerValue
 
 Floats = NDArray[np.float32]
+CLEAR_DB, CLEAR_STEPS = 25.0, 0.5
+"""A layer with less of its signal, and farther off on average, is wrong whatever computed it: weights that are a tenth off
+leave 20 dB, and kernels that round in their own ways differ by 0.1 steps."""
+MOST_VALUES = 1 << 27
+"""Of all layers together, in float32 half a gigabyte: an export compares no more."""
 
 
 def named_program(job: Job) -> ExportedProgram:
@@ -68,6 +75,12 @@ class LayerPlace:
     """Holds the value: the last of them, or the quantize operator behind it."""
     outputs: tuple[str, ...] = ()
     """Outputs of the model that hold the value under names of their own."""
+
+    @property
+    def module(self) -> str:
+        """Path of the operator's module in the user's network; empty for the network itself."""
+        last = self.node.all_input_nodes[0] if self.node.target is QUANTIZE else self.node
+        return layer_of(last.all_input_nodes[0] if len(self.operators) > 1 else last)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,29 +182,37 @@ class Watched(Interpreter):
 class Reference:
     """The network of a job, ready to be compared with artifacts of it.
 
-    ``module`` and ``floats`` are what the converter reads for the artifact and for a float one of the same target.
+    ``module`` is what the converter reads for the artifact.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        float_job = job if job.quantized is None else dataclasses.replace(job, quantized=None, precision="fp32")
         with quiet():
             program = named_program(job)
             self.module = named_module(program)
-            self.floats = self.module if float_job is job else named_module(named_program(float_job))
             self.names = exporter_of(job.target).layer_names(program)
         self.places = places_of(self.module, job)
-        self.float_places = places_of(self.floats, float_job)
 
     def float_values(self, inputs: Sequence[Tensor]) -> dict[tuple[str, ...], Floats]:
-        """Operators of a layer -> its value in the float network."""
+        """Operators of a layer -> its value in what the converter reads for a float artifact of the same target."""
         values: dict[tuple[str, ...], Floats] = {}
 
         def keep(place: LayerPlace, value: Floats) -> None:
             values[place.operators] = value
 
-        Watched(self.floats, self.float_places, keep).run(*inputs)
+        module, places = self.floats
+        Watched(module, places, keep).run(*inputs)
         return values
+
+    @functools.cached_property
+    def floats(self) -> tuple[GraphModule, dict[Node, LayerPlace]]:
+        """What the converter reads for a float artifact of the same target, and its layers."""
+        if self.job.quantized is None:
+            return self.module, self.places
+        job = dataclasses.replace(self.job, quantized=None, precision="fp32")
+        with quiet():
+            module = named_module(named_program(job))
+        return module, places_of(module, job)
 
     def wrong(self, place: LayerPlace, found: Difference) -> str | None:
         """How a layer breaks its tolerance: a quantized layer's, or the one of the arithmetic that float layers have."""
@@ -201,18 +222,23 @@ class Reference:
 
 
 class LayerComparison:
-    """An artifact's values, and what is found while the reference runs beside them."""
+    """An artifact's values, and what is found while the reference runs beside them: of each layer alone, and in ``whole`` with
+    all that piled up before it.
+    """
 
-    def __init__(self, reference: Reference, values: Mapping[str, LayerValue], inputs: Sequence[Tensor]) -> None:
+    def __init__(
+        self, reference: Reference, values: Mapping[str, LayerValue], inputs: Sequence[Tensor], *, whole: bool = True
+    ) -> None:
         self.reference, self.values, self.inputs = reference, values, inputs
-        self.floats = reference.float_values(inputs)
+        self.floats = reference.float_values(inputs) if whole else {}
         self.piled_up: dict[LayerPlace, Difference] = {}
         self.decibels: dict[LayerPlace, tuple[float | None, float | None]] = {}
         """SQNR against the float network: the artifact's, and the reference's."""
         self.alone: dict[LayerPlace, Difference] = {}
         self.turned: dict[LayerPlace, tuple[int, ...]] = {}
         """Layers whose axes the artifact has in an order that nothing explains."""
-        self.run(self.on_the_image)
+        if whole:
+            self.run(self.on_the_image)
         self.run(self.on_its_own_inputs)
         self.forgive_fusion()
 
@@ -286,13 +312,46 @@ def compare(reference: Reference, path: Path, runtime: str | None = None) -> Pro
     """``profile``, with a reference that serves several artifacts of one job."""
     with quiet():
         artifact = open_exact(path, runtime)
-        feeds, _ = read_golden(artifact)
-        values = artifact_values(artifact, feeds)
-        named = {reference.names.get(name, name): value for name, value in values.items()}
-        inputs = [torch.from_numpy(feeds[spec.name]) for spec in reference.job.model.spec.inputs]
-        with torch.no_grad():
-            found = LayerComparison(reference, named, inputs)
+        found = comparison(reference, artifact)
     return make_profile(artifact, found)
+
+
+def comparison(reference: Reference, artifact: Artifact, *, whole: bool = True) -> LayerComparison:
+    """The layers of an artifact beside the reference's, on the image of its golden pair."""
+    feeds, _ = read_golden(artifact)
+    values = artifact_values(artifact, feeds)
+    own = {reference.names.get(name, name): value for name, value in values.items()}
+    inputs = [torch.from_numpy(feeds[spec.name]) for spec in reference.job.model.spec.inputs]
+    with torch.no_grad():
+        return LayerComparison(reference, own, inputs, whole=whole)
+
+
+def wrong_layer(job: Job, path: Path) -> tuple[int, str]:
+    """How many layers of a job's artifact were compared, each on its own inputs, and the first that is clearly wrong, in words.
+
+    ``profile`` holds each to what kernels differ by. This asks less, since it refuses files: a layer may be off by more than
+    rounding where a runtime computes an operator in a way of its own.
+
+    Raises:
+        OneNetError: nothing can be compared here.
+    """
+    reference = Reference(job)
+    if sum(place.node.meta["val"].numel() for place in reference.places.values()) > MOST_VALUES:
+        raise ToolError(f"the layers hold more than {MOST_VALUES >> 20} Mi values; onenet verify --layers compares them")
+    with quiet():
+        found = comparison(reference, open_exact(path), whole=False)
+    wrong = [place for place, each in found.alone.items() if each is not LOST and clearly_wrong(each)]
+    if not wrong:
+        return len(found.alone), ""
+    first = wrong[0]
+    sqnr, steps = found.alone[first].sqnr_db, found.alone[first].mean_steps
+    by = f" and {steps:.2f} int8 steps off on average" if steps is not None else ""
+    return len(found.alone), f"{named(', '.join(first.operators), first.module)} has {sqnr:.1f} dB on its own inputs{by}"
+
+
+def clearly_wrong(found: Difference) -> bool:
+    """Whether no rounding explains a layer's difference."""
+    return not found.sqnr_db >= CLEAR_DB and (found.mean_steps is None or not found.mean_steps <= CLEAR_STEPS)
 
 
 def make_profile(artifact: Artifact, found: LayerComparison) -> Profile:
@@ -318,7 +377,7 @@ def make_layer(place: LayerPlace, found: LayerComparison) -> Layer:
     if place in found.turned:
         wrong = f"its axes are {shape_text(found.turned[place])}, the reference's {shape_text(shape)}"
     simulated = reference if found.reference.job.quantized else None
-    return Layer(place.operators, shape, alone, found.piled_up.get(place, LOST), own, simulated, wrong)
+    return Layer(place.operators, shape, alone, found.piled_up.get(place, LOST), own, simulated, wrong, place.module)
 
 
 def open_exact(path: Path, runtime: str | None = None) -> Artifact:
@@ -353,7 +412,7 @@ def first_lossy_layer(job: Job, feeds: Mapping[str, Array], least: float) -> str
     def keep(place: LayerPlace, value: Floats) -> None:
         truth = floats.get(place.operators)
         if truth is not None and truth.shape == value.shape and sqnr_db(truth, value) < least:
-            below.append(place.operators[0])
+            below.append(named(place.operators[0], place.module))
 
     with torch.no_grad():
         floats = reference.float_values(inputs)

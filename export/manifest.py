@@ -22,6 +22,7 @@ from onenet.exporters.judgement import Judgement
 from onenet.exporters.references import OutputReference, limits_of, references
 from onenet.runtimes import golden
 from onenet.spec import TensorSpec
+from onenet.targets import target_of
 
 SCHEMA = 1
 UNVERIFIED = "not verified (--no-verify)"
@@ -39,6 +40,8 @@ def make_manifest(
 
     def stored(tensor: TensorSpec) -> dict[str, object]:
         tensor = tensor.in_layout(layout)  # type: ignore[arg-type]  # a literal of the target's module
+        if tensor.dtype in target_of(job.target).narrowed:  # of outputs: such inputs are refused
+            tensor = dataclasses.replace(tensor, dtype="int32")
         if tensor.name in io_quantization:
             scale, zero_point = io_quantization[tensor.name]
             tensor = dataclasses.replace(tensor, dtype="int8", scale=scale, zero_point=zero_point)

@@ -15,9 +15,9 @@ from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import RequestError
 from onenet.exporters.exporter import exporter_of
 from onenet.exporters.failure import explained, explained_as, tries_of
-from onenet.exporters.fallback import convert
+from onenet.exporters.fallback import make_or_less, run_converter
 from onenet.exporters.job import Job
-from onenet.exporters.judgement import judge, measure_alone
+from onenet.exporters.judgement import Judgement, judge, measure_alone
 from onenet.exporters.manifest import describe, make_manifest, to_json
 from onenet.exporters.results import ExportedArtifact
 from onenet.lowering import lower
@@ -53,7 +53,8 @@ def export(
         verify: run the checks; without them the manifest says so.
         measured: without the checks, compare with the float model on ``evaluation`` all the same.
         winograd: in fp32 TFLite and ONNX, compute wide 3x3 convolutions by Winograd's method: faster, and the file is larger.
-        progress: is warned where a rule is left out, as the converter cannot take its form; Python's warnings without it.
+        progress: is warned where a rule is left out, whose form cannot be converted or is not right; without it, Python's
+            warnings.
 
     Raises:
         RequestError: an impossible combination, or an output folder that cannot be written.
@@ -71,11 +72,16 @@ def export(
     out = Path(out)
     with temporary_folder(out) as folder:
         path = folder / job.file_name
-        job, manifest = make(job, path, first_sample(job, evaluation), progress or Progress())
-        with explained(job, "checking", path):
-            judgement = judge(job, path, evaluation) if verify else None
-            if evaluation is not None and measured and judgement is None:
-                judgement = measure_alone(job, path, evaluation)
+        sample = first_sample(job, evaluation)
+
+        def make_checked(each: Job) -> tuple[dict[str, object], Judgement | None]:
+            manifest = make(each, path, sample)
+            with explained(each, "checking", path):
+                if verify:
+                    return manifest, judge(each, path, evaluation)
+                return manifest, measure_alone(each, path, evaluation) if evaluation is not None and measured else None
+
+        manifest, judgement = make_or_less(job, path, make_checked, progress or Progress())
         described = describe(manifest, path, judgement, job.quantized)
         size = size_of(path)
         publish_both(path, described, out)
@@ -99,24 +105,23 @@ def check_inputs(job: Job) -> None:
 
 
 @one_thread()  # rewriting for the target and the golden outputs: neither may depend on the threads
-def make(job: Job, path: Path, sample: dict[str, Array], progress: Progress) -> tuple[Job, dict[str, object]]:
-    """Convert, and put the manifest inside; returns that, and the job that was converted (see ``fallback``).
+def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, object]:
+    """Convert, and put the manifest inside; returns that.
 
     Args:
         path: of the artifact, which does not exist yet.
         sample: an array for each input, the golden input; empty where there is none.
-        progress: is warned of rules that are left out.
 
     Raises:
         ConversionError: the converter failed.
         ToolError: it is not installed.
     """
     exporter, card = exporter_of(job.target), target_of(job.target)
-    job = convert(exporter, job, path, progress)
+    run_converter(exporter, job, path)
     with explained(job, "describing"):
         manifest = make_manifest(job, card.layout, card.packages, exporter.io_quantization(path), sample)
         exporter.embed(path, to_json(manifest))
-    return job, manifest
+    return manifest
 
 
 def publish_both(path: Path, manifest: dict[str, object], out: Path) -> None:

@@ -17,6 +17,7 @@ from onenet.calibration.decide import quantize_weights
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.record import CalibrationRecord
 from onenet.errors import CheckError, RequestError
+from onenet.exporters.fallback import without
 from onenet.exporters.job import Job
 from onenet.lowering import lower
 from onenet.lowering.tiling import tile
@@ -65,8 +66,9 @@ def rebuild(
     with quiet():
         lowered = lower(tiled(manifest, build_again(manifest, path, model, weights, config)))
         quantized = quantize_again(manifest, path, lowered, record)
-    winograd = "winograd" in manifest.target_rules
-    return Job(lowered, quantized, manifest.target, manifest.precision, manifest.io, winograd)
+        winograd = "winograd" in (*manifest.target_rules, *manifest.left_out)
+        job = Job(lowered, quantized, manifest.target, manifest.precision, manifest.io, winograd)
+        return without(job, manifest.left_out, manifest.left_out_reason) if manifest.left_out else job
 
 
 def build_again(manifest: Manifest, path: Path, model: str | None, weights: Path | None, config: Path | None) -> Model:

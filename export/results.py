@@ -124,8 +124,8 @@ class FailedExport:
 
     def as_dict(self) -> dict[str, object]:
         """As JSON values, with the keys that an artifact has too: target and precision."""
-        failed = {"reason": self.reason, "operator": self.operator, "layer": self.layer, "printed": list(self.printed)}
-        return {"target": self.target, "precision": self.precision, "failed": failed}
+        failed = {"error": type(self.error).__name__, "reason": self.reason, "operator": self.operator, "layer": self.layer}
+        return {"target": self.target, "precision": self.precision, "failed": {**failed, "printed": list(self.printed)}}
 
     def cells(self, heads: Sequence[str]) -> dict[str, str]:
         """Its row in a table with the columns ``heads``."""

@@ -92,6 +92,8 @@ class Layer:
     """SQNR of the int8 reference against the float network; None in float artifacts."""
     wrong: str | None
     """How it breaks its tolerance; None where it is good."""
+    module: str = ""
+    """Path of the operator's module in the user's network; empty for the network itself."""
 
     @property
     def name(self) -> str:
@@ -241,8 +243,13 @@ def long_axes(value: Array) -> list[int]:
 
 
 def describe(profile: Profile) -> str:
-    """``The first bad layer is conv2d_3, relu_3: ...``, in one sentence."""
+    """``The first bad layer is conv2d_3, relu_3 (module blocks.0.conv): ...``, in one sentence."""
     bad = profile.first_bad_layer
     if bad is None:
         return f"All {len(profile.layers)} layers are right on their own inputs."
-    return f"The first bad layer is {', '.join(bad.operators)}: {bad.wrong}."
+    return f"The first bad layer is {named(', '.join(bad.operators), bad.module)}: {bad.wrong}."
+
+
+def named(operator: str, module: str) -> str:
+    """``conv2d_3 (module blocks.0.conv)``: what the artifact calls it, and what the user does."""
+    return f"{operator} (module {module})" if module else operator

@@ -39,6 +39,9 @@ class Manifest:
     """None where it says nothing of tiles."""
     target_rules: tuple[str, ...] = ()
     """Names of the lowering rules that gave it its target's own form."""
+    left_out: tuple[str, ...] = ()
+    """Names of the lowering rules that it is made without."""
+    left_out_reason: str = ""
     calibration_id: str | None = None
     content: Mapping[str, Any] = field(default_factory=dict)
     """All of it as the JSON has it. The golden pair is read from here, by ``parity.read_golden``."""
@@ -58,7 +61,8 @@ def parse_manifest(data: Mapping[str, Any]) -> Manifest:
     target, precision = (printable(data[key], key) for key in ("target", "precision"))
     inputs, outputs = (tensors(data[key], key) for key in ("inputs", "outputs"))
     source, calibration = (entry(data, key) for key in ("source", "calibration"))
-    rules = entry(data, "lowering").get("target_rules") or ()
+    lowering = entry(data, "lowering")
+    rules, left_out = lowering.get("target_rules") or (), entry(lowering, "left_out")
     return Manifest(
         target,
         precision,
@@ -71,6 +75,8 @@ def parse_manifest(data: Mapping[str, Any]) -> Manifest:
         source=source,
         tiling=read_tiling(data["tiling"]) if data.get("tiling") is not None else None,
         target_rules=tuple(printable(rule["rule"], "a rule") for rule in rules),
+        left_out=tuple(printable(name, "a rule") for name in left_out.get("rules") or ()),
+        left_out_reason=optional(left_out, "reason") or "",
         calibration_id=optional(calibration, "id"),
         content=data,
     )

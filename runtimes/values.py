@@ -71,10 +71,9 @@ HALF_MARGIN_DB = 3.0
 """How much worse than a simulation fp16 may be: twice its noise. Kernels differ in where they round."""
 INT8_MARGIN_DB = 1.0
 """How much worse than the int8 program an int8 artifact may be, against the float model."""
-FLOOR_DB = 6.0
-"""Least SQNR against the int8 program: half of the signal's size. An output that holds nothing of it has 0 dB."""
-LEAST_FLOOR_DB = 1.0
-"""The same where the program itself is so chaotic that another rounding makes another output."""
+FLOORS_DB = (1.0, 15.0)
+"""Of the least SQNR against the int8 program. It follows from what another rounding of the program gives. An output that holds
+nothing of it has 0 dB; 15 dB is an error of a sixth of the signal. Of a good program the other limit asks more."""
 HIGHEST_DB = 80.0
 """More is asked of no int8 artifact: what a recipe leaves in float is computed in float32."""
 LABELS_MARGIN = 0.01
@@ -136,15 +135,21 @@ def int8_limits(task: Task, spec: TensorSpec, known: Known) -> Limits:
         labels = [metrics.label_agreement(floats, each) for each in (reference, *others)]
         same = [metrics.label_agreement(reference, each) for each in others]
         return Limits(labels=least_share(labels), reference_labels=least_share([1.0, *same]))
-    alike = [centred_db(reference, each, known.step) for each in others]
-    floor = max(LEAST_FLOOR_DB, min([FLOOR_DB, *(each - HALF_MARGIN_DB for each in alike)]))
     shares = [task.agreement(floats, each, spec.role, tie_margin(known)) for each in (reference, *others)]
     return Limits(
         sqnr_db=rounded_down(decibels(power(floats), allowed_noise(known)) - INT8_MARGIN_DB),
-        reference_db=rounded_down(floor),
+        reference_db=rounded_down(least_likeness(known)),
         most=rounded_up(most_of(known)) if spec.layout == "NC" else None,
         labels=least_share([share for share in shares if share is not None]),
     )
+
+
+def least_likeness(known: Known) -> float:
+    """dB to the int8 program: twice the noise of its other roundings, and at least a step everywhere, is no fault."""
+    step = known.step or natural_step(known.reference)
+    alike = [centred_db(known.reference, each, known.step) - HALF_MARGIN_DB for each in known.others]
+    off_by_one = centred_db(known.reference, known.reference + step, known.step)
+    return float(np.clip(min([off_by_one, *alike]), *FLOORS_DB))
 
 
 def allowed_noise(known: Known) -> float:

@@ -28,6 +28,17 @@ class Unruly(Rule[Node]):
             reader.replace_input_with(place, product)
 
 
+class Negated(Unruly):
+    """x.relu() -> x.relu().neg().abs(), which converters take."""
+
+    def rewrite(self, graph: Graph, place: Node) -> None:
+        readers = list(place.users)
+        with graph.before(readers[0]):
+            result = graph.call(aten.abs.default, graph.call(aten.neg.default, place))
+        for reader in readers:
+            reader.replace_input_with(place, result)
+
+
 class Broken(Unruly):
     """A rule with a fault of its own."""
 

@@ -20,9 +20,10 @@ from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models.checkpoint import load_into, read_state, state_sha256
+from onenet.models.endings import Recorder, signature_of
 from onenet.models.returns import Place, flat, is_flat, left_out, tensors_of, with_own_names
 from onenet.spec import ClassSpec, Layout, ModelSpec, Role, TensorSpec, numbered_classes
-from onenet.tasks import TASKS, recognize
+from onenet.tasks import TASKS
 
 
 def is_file_reference(model: str) -> bool:
@@ -151,6 +152,8 @@ class Run:
     """As it was given; or a float32 copy, or one that returns a tuple of tensors, where it takes that."""
     tensors: dict[Place, Tensor]
     """By where they stand in what the module as it was given returns."""
+    inputs: tuple[Tensor, ...]
+    """The zeros that it was given."""
     notes: tuple[str, ...] = ()
     """What was changed, for the user."""
 
@@ -175,7 +178,7 @@ def run_once(module: nn.Module, name: str, inputs: tuple[TensorSpec, ...]) -> Ru
     tensors, missing = tensors_of(result, name), left_out(result)
     if missing:
         notes.append(f"{name} returns None for {', '.join(missing)}; left out")
-    return Run(module if is_flat(result) else flat(module), tensors, tuple(notes))
+    return Run(module if is_flat(result) else flat(module), tensors, tuple(zeros), tuple(notes))
 
 
 def own_type(module: nn.Module) -> str:
@@ -231,11 +234,13 @@ def finish(
     classes: tuple[ClassSpec, ...] | None,
 ) -> Model:
     """A one-image model with its signature read off one run on zeros."""
-    found = run_once(module.eval(), name, (image_of(channels, size),))
-    task, outputs = recognize(described(found.tensors.values()))
-    if classes is None:
-        classes = numbered_classes(task.class_count(outputs[0]))
     image = image_of(channels, size)
+    with Recorder() as recorder:
+        found = run_once(module.eval(), name, (image,))
+    task, outputs, count, doubt = signature_of(found.tensors.values(), found.inputs[0], recorder.calls)
+    if classes is None:
+        classes = numbered_classes(count)
     outputs = with_own_names(outputs, tuple(found.tensors), [image.name])
     spec = ModelSpec(name, task.name, (image,), outputs, classes, source={**source, **provenance(module)})
-    return Model(spec, found.module, notes=found.notes)
+    notes = (*found.notes, *([f"{name}: {doubt}"] if doubt else []))
+    return Model(spec, found.module, notes=notes)

@@ -33,13 +33,15 @@ class WithOutput(nn.Module):
 
 
 def with_output(model: Model, output: Output) -> Model:
-    """The same network with its logits turned into another role.
+    """The same network with its logits turned into another role; as it is where its output has that role.
 
     Raises:
         RequestError: it gives anything but one output of logits, or its task has no such role.
     """
     task = task_of(model.spec.task)
     logits = model.spec.outputs[0]
+    if logits.role == output:
+        return model
     if len(model.spec.outputs) != 1 or logits.role != "logits" or output not in task.output_roles:
         gives = ", ".join(f"{t.role} {t.shape}" for t in model.spec.outputs)
         able = " or ".join(each.title for each in TASKS.cards().values() if output in each.output_roles)

@@ -36,7 +36,7 @@ class Target:
     """Distributions that convert: the manifest names their versions, ``doctor`` looks for them."""
     precisions: tuple[str, ...] = PRECISIONS
     narrowed: tuple[str, ...] = ()
-    """Types of inputs that the converter turns into narrower ones: a model with one is refused."""
+    """Types that the converter turns into int32. A model with such an input is refused; such an output is int32 in the file."""
     int8_io: bool = False
     """Whether int8 artifacts can take and give int8 tensors."""
     rules: tuple[str, ...] = ()

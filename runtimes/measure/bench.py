@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from onenet.base.files import check_folder, publish, temporary_folder
 from onenet.base.tables import html_table, text_table
-from onenet.errors import OneNetError, RequestError
+from onenet.errors import RequestError
 from onenet.runtimes import RUNTIMES, measured_suffixes, measuring
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.artifact import manifest_of
@@ -19,9 +19,11 @@ from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.campaign import Campaign, Cell, Store, cells_of
 from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import Documents, Failure, Line, failure_document
-from onenet.runtimes.measure.executors import Export, open_executor
+from onenet.runtimes.measure.executors import Export, Exported, open_executor
 from onenet.targets import TARGETS
 
+FAILED = "failed.txt"
+"""In the folder of an ``[[export]]``: the artifacts that could not be made, and why."""
 HEADS = ("artifact", "device", "threads", "p50 ms", "p99 ms", "golden")
 
 
@@ -238,34 +240,43 @@ def check_measurable(path: Path) -> None:
 
 
 def export_missing(campaign: matrix.Matrix, out: Path, executor: str, watcher: Watcher) -> tuple[list[Path], list[Failure]]:
-    """The artifacts of every ``[[export]]``, made where they are not there yet; and the exports that failed."""
+    """The artifacts of every ``[[export]]``, made where they are not all there yet; and those that failed."""
     folders = {matrix.key_of(entry): out / "artifacts" / matrix.key_of(entry) for entry in campaign.export}
     missing = [
         Export(key, tuple(matrix.arguments(entry)), str(campaign.folder))
         for entry in campaign.export
-        if not folders[key := matrix.key_of(entry)].is_dir()
+        if not is_whole(folders[key := matrix.key_of(entry)])
     ]
     lost = []
     if missing:
         check_folder(out / "artifacts")
-        for task, files in open_executor(executor).run(missing):
+        for task, made in open_executor(executor).run(missing):
             what = " ".join(task.arguments)
-            if isinstance(files, OneNetError):
-                lost.append(failure_document(what, "export", files))
-                watcher.note(f"export {what}: failed")
-                continue
-            write_files(files, folders[task.key])
-            watcher.note(f"export {what}: done")
-    made = [path for folder in folders.values() if folder.is_dir() for path in sorted(folder.iterdir())]
-    return [path for path in made if path.suffix in measured_suffixes()], lost
+            if isinstance(made, Exported):
+                failed = {f"{what} ({pair})": error for pair, error in made.failed}
+                write_files(made.files, [f"{pair}: {error}" for pair, error in made.failed], folders[task.key])
+            else:
+                failed = {what: made}
+            lost += [failure_document(name, "export", error) for name, error in failed.items()]
+            for text in [f"export {name}: failed" for name in failed] or [f"export {what}: done"]:
+                watcher.note(text)
+    found = [path for folder in folders.values() if folder.is_dir() for path in sorted(folder.iterdir())]
+    return [path for path in found if path.suffix in measured_suffixes()], lost
 
 
-def write_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write files into a folder that appears when all are written."""
+def is_whole(folder: Path) -> bool:
+    """Whether an ``[[export]]`` was made, all of it: what failed of it is tried again."""
+    return folder.is_dir() and not (folder / FAILED).exists()
+
+
+def write_files(files: Mapping[str, bytes], failed: Sequence[str], folder: Path) -> None:
+    """Write files into a folder that appears when all are written, and beside them what failed."""
     with temporary_folder(folder.parent) as scratch:
         made = scratch / folder.name
         for name, content in files.items():
             path = made / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        if failed:
+            (made / FAILED).write_text("\n".join(failed) + "\n")
         publish(made, folder)

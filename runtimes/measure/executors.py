@@ -5,6 +5,7 @@ Both do the same: start ``onenet export`` with its options, and bring back the f
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 
 from onenet.base.host import all_cores, require
 from onenet.base.text import one_line
-from onenet.errors import CheckError, OneNetError, RequestError, ToolError
+from onenet.errors import CheckError, ConversionError, OneNetError, RequestError, ToolError
 
 HOURS = 6
 """After which an export is given up."""
@@ -39,28 +40,52 @@ Files = dict[str, bytes]
 """Path below the output folder -> content."""
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What one run of ``onenet export`` wrote, and what of it failed."""
+
+    files: Files
+    failed: tuple[tuple[str, OneNetError], ...] = ()
+    """Target and precision, and why there is no file of them."""
+
+
 class Executor(Protocol):
     """The contract of what runs a campaign's exports."""
 
-    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
+    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Exported | OneNetError]]:
         """Every export with what it gave, in the order in which they end."""
         ...
 
 
-def export(task: Export) -> Files:
-    """
+def export(task: Export) -> Exported:
+    """Every file that can be made.
+
     Raises:
-        OneNetError: as the command would have ended.
+        OneNetError: there is none; as the command would have ended.
     """
     with tempfile.TemporaryDirectory(prefix="onenet-export-") as folder:
         command = [sys.executable, "-m", "onenet.cli.app", "export", *task.arguments, "--out", folder, "--json"]
-        pipes: dict[str, Any] = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        pipes: dict[str, Any] = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         done = subprocess.run(command, cwd=task.folder, timeout=3600 * HOURS, check=False, **pipes)
-        if done.returncode:
+        files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+        failed = failed_pairs(done.stdout) if done.returncode and files else ()
+        if done.returncode and not failed:
             said = done.stderr.decode(errors="replace").strip().splitlines() or ["silent"]
             raise error_of(done.returncode, one_line(said[-1].removeprefix("error: ")))
-        files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+        return Exported({path.relative_to(folder).as_posix(): path.read_bytes() for path in files}, failed)
+
+
+def failed_pairs(printed: bytes) -> tuple[tuple[str, OneNetError], ...]:
+    """What ``onenet export --json`` says of the artifacts that it could not make; nothing where it says no such thing."""
+    kinds = {each.__name__: each for each in (CheckError, RequestError, ConversionError, ToolError)}
+    try:
+        entries = [each for each in json.loads(printed) if "failed" in each]
+        return tuple(
+            (f"{each['target']} {each['precision']}", kinds.get(each["failed"]["error"], ToolError)(each["failed"]["reason"]))
+            for each in entries
+        )
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def error_of(code: int, text: str) -> OneNetError:
@@ -69,7 +94,7 @@ def error_of(code: int, text: str) -> OneNetError:
     return kind(text if kind is not ToolError or code == ToolError.exit_code else f"the export ended with code {code}: {text}")
 
 
-def outcome(task: Export) -> Files | OneNetError:
+def outcome(task: Export) -> Exported | OneNetError:
     """``export``, with its error as a value: what travels between machines."""
     try:
         return export(task)
@@ -82,7 +107,7 @@ def outcome(task: Export) -> Files | OneNetError:
 class Processes:
     """On this machine, as many at once as it has cores for."""
 
-    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
+    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Exported | OneNetError]]:
         """Every export with what it gave, in the order in which they end."""
         with ThreadPoolExecutor(max(1, all_cores() // CORES_EACH)) as pool:
             tasks = {pool.submit(outcome, each): each for each in exports}
@@ -110,7 +135,7 @@ class Ray:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ToolError(f"no Ray cluster at {address or 'this machine'}: {one_line(error)}") from error
 
-    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Files | OneNetError]]:
+    def run(self, exports: Sequence[Export]) -> Iterator[tuple[Export, Exported | OneNetError]]:
         """Every export with what it gave, in the order in which they end."""
         remote = self.ray.remote(num_cpus=1, max_retries=2)(outcome)
         tasks = {remote.remote(each): each for each in exports}

@@ -72,8 +72,13 @@ class TFLite:
         quantization = self.graph.tensors[self.operator(layer).inputs[1]].quantization
         quantization.scale = larger_first_channel(quantization.scale)
 
+    def weight(self, place: int) -> Any:
+        """The stored tensor that a tensor is, or is made of: in w8 an operator turns int8 weights into floats."""
+        maker = next((o for o in self.graph.operators if place in list(o.outputs)), None)
+        return self.graph.tensors[place] if maker is None else self.weight(maker.inputs[0])
+
     def edit_weight(self, layer: Layer, edit: Edit) -> None:
-        tensor = self.graph.tensors[self.operator(layer).inputs[1]]
+        tensor = self.weight(self.operator(layer).inputs[1])
         buffer = self.model.buffers[tensor.buffer]
         kind = {schema.TensorType.INT8: np.int8, schema.TensorType.FLOAT32: np.float32}[tensor.type]
         weights = np.asarray(buffer.data).view(kind).reshape(tensor.shape).transpose(0, 3, 1, 2)  # OHWI in the file

@@ -15,8 +15,11 @@ import onenet
 from onenet.base.quiet import last_lines
 from onenet.cli.app import app
 from onenet.errors import ConversionError, ToolError
+from onenet.exporters.exporter import exporter_of
+from onenet.exporters.job import Job
 from onenet.exporters.options import ExportOptions
 from onenet.model import Model
+from tests.conftest import smooth_images
 
 NET = """
 import torch
@@ -95,6 +98,23 @@ def test_operator_layer_target_and_what_to_try_are_named(operator: str, target: 
     assert text.endswith(f"; try another target ({others}), other operators in place of {operator}")
     assert "\x1b" not in text and "\\x1b" not in text and "\n" not in text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("float_works", [True, False])
+def test_another_precision_is_proposed_where_float_can_be_converted(
+    float_works: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def convert(job: Job, path: Path) -> None:
+        if job.precision == "int8" or not float_works:
+            raise RuntimeError("no such operator")
+        path.write_bytes(b"a file")
+
+    monkeypatch.setattr(exporter_of("onnx"), "convert", convert)
+    quantized = onenet.calibrate(lowered(torch.relu), list(smooth_images(4, 3, *SIZE)))
+    with pytest.raises(ConversionError, match="no such operator; try ") as caught:
+        onenet.export(quantized, target="onnx", out=tmp_path)
+    assert ("; try -p w8 or -p fp16, " in str(caught.value)) is float_works
+    assert "another target (-t tflite or -t coreml)" in str(caught.value)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Where a rule's form cannot be converted, the network is exported without that rule, and says so."""
+"""Where a rule's form cannot be converted, or its file is wrong, the network is exported without that rule, and says so."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ import torch
 from torch import nn
 
 import onenet
+from onenet.calibration.quantized import QuantizedModel
 from onenet.errors import ConversionError
+from onenet.exporters import pipeline
+from onenet.exporters.exporter import Exporter
+from onenet.exporters.fallback import run_converter
+from onenet.exporters.job import Job
+from onenet.exporters.rebuild import rebuild
 from onenet.lowering import driver
 from onenet.model import Model
-from tests.unruly import Broken, Unruly
+from tests.conftest import smooth_images
+from tests.unruly import Broken, Negated, Unruly
 
 SIZE = (16, 16)
 
@@ -58,6 +65,46 @@ def test_a_rule_that_breaks_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.warns(UserWarning, match=r"made without the rule unruly, .* failed: IndexError: relu$"):
         artifact = onenet.export(onenet.lower(network(nn.Identity())), target="onnx", out=tmp_path)
     assert artifact.checked == "yes"
+
+
+def miscompile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A converter that takes a form and writes something else: for absolute values a ReLU."""
+
+    def wrong(exporter: Exporter, job: Job, path: Path) -> None:
+        module = job.arranged.module
+        for node in module.graph.nodes:
+            if node.target is torch.ops.aten.abs.default:
+                node.target = torch.ops.aten.relu.default
+        module.recompile()
+        run_converter(exporter, job, path)
+
+    monkeypatch.setattr(pipeline, "run_converter", wrong)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_form_whose_file_is_wrong_is_left_out(precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    misrule("target_order", Negated(), monkeypatch)
+    miscompile(monkeypatch)
+    model: Model | QuantizedModel = onenet.lower(network(nn.Identity()))
+    if precision == "int8":
+        model = onenet.calibrate(model, list(smooth_images(4, 3, *SIZE)))
+    with pytest.warns(UserWarning, match="made without the rule unruly, whose form fails its check: .* of values") as warned:
+        artifact = onenet.export(model, target="onnx", precision=precision, out=tmp_path)
+    assert len(warned) == 1
+    assert artifact.checked == "yes"
+    assert artifact.manifest["lowering"]["left_out"]["rules"] == ("unruly",)
+
+
+def test_it_is_rebuilt_without_the_rule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    misrule("common_order", Unruly(), monkeypatch)
+    model = onenet.build("onenet-ed5", width=4, random_weights=True, input_size=(64, 64))
+    with pytest.warns(UserWarning, match="made without the rule unruly"):
+        artifact = onenet.export(onenet.lower(model), target="onnx", out=tmp_path / "first", verify=False)
+    job = rebuild(artifact.path)
+    assert job.left_out is not None
+    pipeline.make(job, tmp_path / job.file_name, {})
+    assert job.file_name == artifact.path.name
+    assert (tmp_path / job.file_name).read_bytes() == artifact.path.read_bytes()
 
 
 def test_a_common_rule_that_breaks_is_left_out_and_the_rest_is_lowered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_a_failing_export_names_the_layer_and_writes_nothing(
         file.save()
 
     monkeypatch.setattr(exporter, "convert", broken)
-    says = r"failed its check of values of logits: .*The first bad layer is conv2d_4, relu_4"
+    says = r"failed its check of values of logits: .*The first bad layer is conv2d_4, relu_4 \(module encoder\.\S+\): "
     with pytest.raises(CheckError, match=says) as caught:
         onenet.export(quantized_of("ed"), target=target, out=tmp_path)
     assert "\n" not in str(caught.value)
@@ -263,7 +263,7 @@ def test_a_converter_s_fault_is_found(
     exporter.convert(broken, path)
     exporter.embed(path, json.dumps(open_artifact(clean).manifest.content))
     found = first_bad_layer(job, path)
-    assert found.startswith(f"The first bad layer is {', '.join(layer)}: "), found
+    assert re.match(rf"The first bad layer is {', '.join(layer)}( \(module \S+\))?: ", found), found
 
 
 # --- names ----------------------------------------------------------------
@@ -423,7 +423,7 @@ def test_the_command_names_the_first_bad_layer(artifacts: Artifacts, net_file: s
     done = run("--layers", "--all", "--model", net_file, str(bad))
     assert done.exit_code == 1, done.output
     # How many steps depends on the weights, and they on the CPU that trained the small network.
-    assert re.search(r"The first bad layer is conv2d_3, relu_3: \d\d int8 steps off \(1 allowed\)\.", done.output)
+    assert re.search(r"The first bad layer is conv2d_3, relu_3 \(module \S+\): \d\d int8 steps off \(1 allow", done.output)
     assert "try: the file was changed after its export" in done.output
     assert "try: export it again" in done.output
     assert "✗" in next(line for line in done.output.splitlines() if line.startswith("conv2d_3, relu_3"))

@@ -16,7 +16,7 @@ from onenet.calibration.outputs import float_outputs
 from onenet.calibration.quantized import QuantizedModel
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError
-from onenet.exporters import fallback
+from onenet.exporters import pipeline
 from onenet.exporters.judgement import artifact_outputs
 from onenet.exporters.layers import profile
 from onenet.exporters.pipeline import make_job
@@ -95,7 +95,7 @@ def test_int8_ends_have_scales_of_their_own(folder: Path, target: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_swapped_inputs_are_found(target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two inputs of one shape: nothing but the values can tell; with samples and with the fixed pattern alike."""
-    convert = fallback.run_converter
+    convert = pipeline.run_converter
 
     class Swapped(torch.nn.Module):
         def __init__(self, module: torch.nn.Module) -> None:
@@ -112,7 +112,7 @@ def test_swapped_inputs_are_found(target: str, monkeypatch: pytest.MonkeyPatch, 
     def convert_swapped(exporter: object, _: object, path: Path) -> None:
         convert(exporter, make_job(wrong, target, "fp32", "float"), path)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fallback, "run_converter", convert_swapped)
+    monkeypatch.setattr(pipeline, "run_converter", convert_swapped)
     for samples in (named.evaluation(model), None):
         with pytest.raises(CheckError, match="values of logits"):
             onenet.export(model, target=target, out=tmp_path, evaluation=samples)
@@ -120,7 +120,7 @@ def test_swapped_inputs_are_found(target: str, monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("branch", ["text", "level", "picture"])
 def test_a_dead_branch_is_found(branch: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    convert, model = fallback.run_converter, named.lowered("conditioned")
+    convert, model = pipeline.run_converter, named.lowered("conditioned")
 
     def dead() -> tuple[torch.nn.Module, ModelSpec]:
         module, spec = named.make("conditioned")
@@ -132,7 +132,7 @@ def test_a_dead_branch_is_found(branch: str, monkeypatch: pytest.MonkeyPatch, tm
     def convert_dead(exporter: object, _: object, path: Path) -> None:
         convert(exporter, make_job(wrong, "onnx", "int8", "float"), path)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fallback, "run_converter", convert_dead)
+    monkeypatch.setattr(pipeline, "run_converter", convert_dead)
     with pytest.raises(CheckError, match="values of logits"):
         onenet.export(quantized("conditioned"), target="onnx", out=tmp_path, evaluation=named.evaluation(model))
 

@@ -9,7 +9,7 @@ import pytest
 
 from onenet.runtimes import values
 from onenet.runtimes.values import (
-    FLOOR_DB,
+    FLOORS_DB,
     HALF_MARGIN_DB,
     HIGHEST_DB,
     INT8_MARGIN_DB,
@@ -177,6 +177,21 @@ def test_one_class_of_a_thousand_is_not_hidden_by_the_others(off: float, passed:
     assert judged[0] is passed
 
 
+@pytest.mark.parametrize(("spread", "found", "passed"), [(25, 22, True), (25, 13, False), (15, 12.5, True), (15, 11, False)])
+def test_a_program_that_is_nothing_like_the_float_model_is_asked_for_as_it_is(
+    spread: float, found: float, passed: bool
+) -> None:
+    floats, reference = outputs(1), rounded(np.random.default_rng(5).normal(2, 1, (2000, 1)).astype(np.float32))
+
+    def away(decibels: float, seed: int) -> np.ndarray:
+        """Off by noise of so many dB; of a reference around 2 of size 1, only that 1 is signal."""
+        return noisy(reference - 2, decibels, seed) + 2
+
+    known = Known(floats, reference, (away(spread, 6), away(spread, 7)), STEP)
+    assert is_right(DEPTH, known, reference) is True
+    assert is_right(DEPTH, known, away(found, 8)) is passed
+
+
 def test_labels_may_differ_as_often_as_the_program_s() -> None:
     floats = outputs()
     bad = noisy(floats, 12.0)
@@ -240,7 +255,7 @@ def test_limits_travel_as_json() -> None:
     limits = int8_limits(CLASSIFICATION, SCORES, program(1000, 1))
     assert Limits.from_dict(json.loads(json.dumps(limits.as_dict()))) == limits
     assert set(limits.as_dict()) == {"sqnr_db", "reference_db", "most", "labels"}
-    assert limits.reference_db == FLOOR_DB
+    assert limits.reference_db == FLOORS_DB[1]
 
 
 def test_without_limits_nothing_was_compared() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from onenet.cli.app import app
-from onenet.errors import RequestError
+from onenet.errors import CheckError, RequestError
+from onenet.exporters.results import FailedExport
 from onenet.runtimes.agent.plan import Plan
-from onenet.runtimes.measure import document, matrix
+from onenet.runtimes.measure import document, executors, matrix
 from onenet.runtimes.measure.campaign import Campaign, Cell, Store, cells_of, names
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure
 from tests.conftest import HEED_CTRL_C
@@ -279,6 +281,48 @@ def test_an_export_that_fails_is_recorded_and_the_rest_is_measured(tmp_path: Pat
     assert done.exit_code == 3
     assert "no-such-model" in " ".join(done.stdout.split())
     assert len(list((tmp_path / "out").glob("a.null*"))) == 1
+
+
+class HalfAnExport:
+    """Stands for ``onenet export`` of two artifacts, of which one fails as long as it is ill."""
+
+    def __init__(self, artifact: Path) -> None:
+        self.artifact, self.ill, self.runs = artifact, True, 0
+
+    def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        self.runs += 1
+        out = Path(command[command.index("--out") + 1])
+        shutil.copy(self.artifact, out / "a.null")
+        failed = FailedExport("tflite", "int8", CheckError("a.tflite failed its check of values: 3.0 dB")).as_dict()
+        printed = [{"target": "null", "precision": "fp32"}, *([failed] if self.ill else [])]
+        return subprocess.CompletedProcess(command, int(self.ill), json.dumps(printed).encode(), b"")
+
+
+def test_of_an_export_that_fails_in_part_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write_null(tmp_path / "a.null")
+    exports = HalfAnExport(tmp_path / "a.null")
+    monkeypatch.setattr(executors.subprocess, "run", exports)
+    monkeypatch.setattr("onenet.runtimes.measure.bench.measured_suffixes", lambda: (".null",))
+    (tmp_path / "campaign.toml").write_text('devices = ["null"]\n[[export]]\ntarget = ["tflite"]\n')
+    words = ("--matrix", tmp_path / "campaign.toml", "--out", tmp_path / "out", *QUICK)
+    first = bench(*words)
+    assert first.exit_code == 3
+    said = " ".join(first.stdout.split())
+    assert "--target=tflite (tflite int8)" in said.replace(" │ ", "")
+    assert "on export: a.tflite failed its check of values: 3.0 dB" in said
+    assert len(list((tmp_path / "out").glob("a.null*"))) == 1  # the other one is measured
+
+    exports.ill = False  # what failed is tried again, and only then is the entry finished
+    assert bench(*words).exit_code == 0
+    assert bench(*words).exit_code == 0
+    assert exports.runs == 2
+
+
+def test_an_export_that_fails_whole_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, b"", b"error: nothing could be exported")
+    monkeypatch.setattr(executors.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(CheckError, match=r"^nothing could be exported$"):
+        executors.export(executors.Export("key", (), "."))
 
 
 def test_a_budget_that_is_not_held_is_exit_code_1(artifact: Path, tmp_path: Path) -> None:

@@ -144,6 +144,8 @@ def build_model(options: ExportOptions, progress: Progress) -> Model:
         input_size=options.input_size,
         output=options.output,  # type: ignore[arg-type]  # build looks at it
     )
+    if model.doubt:
+        progress.warn(model.doubt)
     if options.tile is not None:
         progress.start(f"cutting it into tiles of {options.tile}")
         model = tile(model, options.tile)

@@ -15,8 +15,9 @@ from onenet.calibration.outputs import Feeds, float_outputs, outputs_of
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, OneNetError
 from onenet.exporters.advice import advise
+from onenet.exporters.alone import wrong_layer
 from onenet.exporters.job import Job
-from onenet.exporters.layers import first_bad_layer, wrong_layer
+from onenet.exporters.layers import first_bad_layer
 from onenet.exporters.references import OutputReference, limits_of, references_on
 from onenet.lowering.threads import one_thread
 from onenet.runtimes import parity

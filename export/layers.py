@@ -24,7 +24,7 @@ from onenet.base.arrays import Array
 from onenet.base.metrics import sqnr_db
 from onenet.base.quiet import quiet
 from onenet.base.text import shape_text
-from onenet.errors import OneNetError, ToolError
+from onenet.errors import OneNetError
 from onenet.exporters.exporter import exporter_of
 from onenet.exporters.job import Job
 from onenet.lowering.graph import layer_of, plain
@@ -45,11 +45,6 @@ from onenet.runtimes.parity import read_golden
 from onenet.runtimes.session import LayerValue
 
 Floats = NDArray[np.float32]
-CLEAR_DB, CLEAR_STEPS = 25.0, 0.5
-"""A layer with less of its signal, and farther off on average, is wrong whatever computed it: weights that are a tenth off
-leave 20 dB, and kernels that round in their own ways differ by 0.1 steps."""
-MOST_VALUES = 1 << 27
-"""Of all layers together, in float32 half a gigabyte: an export compares no more."""
 
 
 def named_program(job: Job) -> ExportedProgram:
@@ -77,10 +72,15 @@ class LayerPlace:
     """Outputs of the model that hold the value under names of their own."""
 
     @property
+    def operator(self) -> Node:
+        """The first of the operators."""
+        last = self.node.all_input_nodes[0] if self.node.target is QUANTIZE else self.node
+        return last.all_input_nodes[0] if len(self.operators) > 1 else last
+
+    @property
     def module(self) -> str:
         """Path of the operator's module in the user's network; empty for the network itself."""
-        last = self.node.all_input_nodes[0] if self.node.target is QUANTIZE else self.node
-        return layer_of(last.all_input_nodes[0] if len(self.operators) > 1 else last)
+        return layer_of(self.operator)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -324,34 +324,6 @@ def comparison(reference: Reference, artifact: Artifact, *, whole: bool = True) 
     inputs = [torch.from_numpy(feeds[spec.name]) for spec in reference.job.model.spec.inputs]
     with torch.no_grad():
         return LayerComparison(reference, own, inputs, whole=whole)
-
-
-def wrong_layer(job: Job, path: Path) -> tuple[int, str]:
-    """How many layers of a job's artifact were compared, each on its own inputs, and the first that is clearly wrong, in words.
-
-    ``profile`` holds each to what kernels differ by. This asks less, since it refuses files: a layer may be off by more than
-    rounding where a runtime computes an operator in a way of its own.
-
-    Raises:
-        OneNetError: nothing can be compared here.
-    """
-    reference = Reference(job)
-    if sum(place.node.meta["val"].numel() for place in reference.places.values()) > MOST_VALUES:
-        raise ToolError(f"the layers hold more than {MOST_VALUES >> 20} Mi values; onenet verify --layers compares them")
-    with quiet():
-        found = comparison(reference, open_exact(path), whole=False)
-    wrong = [place for place, each in found.alone.items() if each is not LOST and clearly_wrong(each)]
-    if not wrong:
-        return len(found.alone), ""
-    first = wrong[0]
-    sqnr, steps = found.alone[first].sqnr_db, found.alone[first].mean_steps
-    by = f" and {steps:.2f} int8 steps off on average" if steps is not None else ""
-    return len(found.alone), f"{named(', '.join(first.operators), first.module)} has {sqnr:.1f} dB on its own inputs{by}"
-
-
-def clearly_wrong(found: Difference) -> bool:
-    """Whether no rounding explains a layer's difference."""
-    return not found.sqnr_db >= CLEAR_DB and (found.mean_steps is None or not found.mean_steps <= CLEAR_STEPS)
 
 
 def make_profile(artifact: Artifact, found: LayerComparison) -> Profile:

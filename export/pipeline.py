@@ -63,32 +63,30 @@ def export(
             known. Nothing was written.
         ToolError: a converter is missing, or the disk is full; nothing was written.
     """
-    start = time.monotonic()
+    start, out = time.monotonic(), Path(out)
     precision = precision or ("int8" if isinstance(model, QuantizedModel) else "fp32")
     check_pair(target, precision, io)
     with explained_as(f"preparing {model.spec.name} for {target} {precision}", *tries_of(target, precision)):
         job = make_job(model, target, precision, io, winograd)
     check_inputs(job)
-    out = Path(out)
     with temporary_folder(out) as folder:
-        path = folder / job.file_name
-        sample = first_sample(job, evaluation)
+        path, sample = folder / job.file_name, first_sample(job, evaluation)
 
         def make_checked(each: Job) -> tuple[dict[str, object], Judgement | None]:
             manifest = make(each, path, sample)
             with explained(each, "checking", path):
                 if verify:
                     return manifest, judge(each, path, evaluation)
-                return manifest, measure_alone(each, path, evaluation) if evaluation is not None and measured else None
+                return manifest, measure_alone(each, path, evaluation) if measured and evaluation else None
 
         manifest, judgement = make_or_less(job, path, make_checked, progress or Progress())
         described = describe(manifest, path, judgement, job.quantized)
         size = size_of(path)
         publish_both(path, described, out)
     seconds = time.monotonic() - start
-    verification, quality = (judgement.verification, judgement.quality) if judgement else (None, None)
-    cautions = judgement.cautions if judgement else ()
-    return ExportedArtifact(out / job.file_name, described, size, seconds, verification, quality, cautions=cautions)
+    found = judgement or Judgement(None, None)
+    path = out / job.file_name
+    return ExportedArtifact(path, described, size, seconds, found.verification, found.quality, cautions=found.cautions)
 
 
 def check_inputs(job: Job) -> None:

@@ -65,6 +65,8 @@ class Model:
     """Set by ``lower`` and ``tile``: whether larger images run through it in tiles exactly."""
     notes: tuple[str, ...] = ()
     """What ``build`` changed of a network to take it: lines for the user."""
+    doubt: str = ""
+    """What ``build`` only guessed of its signature, and what to do where that is wrong."""
     before: Model | None = field(default=None, repr=False, compare=False)
     """Of a lowered model, what was lowered."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -59,9 +60,10 @@ class Call:
 class Recorder(TorchDispatchMode):
     """Keeps what runs inside it, in order."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[Call] = []
+    @functools.cached_property
+    def calls(self) -> list[Call]:
+        """Every operator that ran."""
+        return []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         """Run one operator."""

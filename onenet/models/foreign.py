@@ -242,5 +242,4 @@ def finish(
         classes = numbered_classes(count)
     outputs = with_own_names(outputs, tuple(found.tensors), [image.name])
     spec = ModelSpec(name, task.name, (image,), outputs, classes, source={**source, **provenance(module)})
-    notes = (*found.notes, *([f"{name}: {doubt}"] if doubt else []))
-    return Model(spec, found.module, notes=notes)
+    return Model(spec, found.module, notes=found.notes, doubt=doubt and f"{name}: {doubt}")

@@ -85,7 +85,8 @@ def test_a_wrong_layer_that_the_outputs_hardly_show_fails_the_export(
     with pytest.raises(CheckError, match=says):
         export(quantized("hidden"), target=target, out=tmp_path, evaluation=evaluation)
     monkeypatch.setattr(judgement, "check_layers", lambda *_: [])
-    assert export(quantized("hidden"), target=target, out=tmp_path, evaluation=evaluation).checked == "yes"
+    found = export(quantized("hidden"), target=target, out=tmp_path, evaluation=evaluation).verification
+    assert found is not None and found.passed
 
 
 def layers_of(model: QuantizedModel) -> list[str]:

@@ -44,6 +44,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
             "runtimes.backends.onnxruntime",
         ),
     ),
+    "export/test_mutations.py": ("needs files of which one layer is wrong", ("exporters.alone",)),
     "unit/runtimes/backends/test_null.py": (
         "the runtime without an interpreter",
         (

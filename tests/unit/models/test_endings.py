@@ -68,13 +68,13 @@ def test_the_last_operators_tell_classes_from_colours(name: str) -> None:
     model = build(Net(end), input_size=SIZE)
     (output,) = model.spec.outputs
     assert (model.spec.task, output.role, len(model.spec.classes)) == (task, role, classes)
-    assert ["ModelSpec with the task other" in each for each in model.notes] == [True] * asks
+    assert ("let the factory return a ModelSpec with the task other" in model.doubt) is asks
     assert output.name == {"scores": "output_0"}.get(role, role)
 
 
 def test_more_channels_than_colours_are_classes_without_a_question() -> None:
     model = build(Net(lambda x, _: x.tanh(), 5), input_size=SIZE)
-    assert (model.spec.task, model.spec.outputs[0].role, model.notes) == ("segmentation", "logits", ())
+    assert (model.spec.task, model.spec.outputs[0].role, model.doubt) == ("segmentation", "logits", "")
 
 
 @pytest.mark.parametrize("output", ["logits", "probabilities"])

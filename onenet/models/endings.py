@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -60,10 +59,10 @@ class Call:
 class Recorder(TorchDispatchMode):
     """Keeps what runs inside it, in order."""
 
-    @functools.cached_property
-    def calls(self) -> list[Call]:
-        """Every operator that ran."""
-        return []
+    def __init__(self) -> None:
+        begin: Callable[[], None] = super().__init__  # torch gives it no types
+        begin()
+        self.calls: list[Call] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         """Run one operator."""

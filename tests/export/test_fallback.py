@@ -95,13 +95,24 @@ def test_a_form_whose_file_is_wrong_is_left_out(precision: str, monkeypatch: pyt
     assert artifact.manifest["lowering"]["left_out"]["rules"] == ("unruly",)
 
 
+FACTORY = """
+import torch
+from torch import nn
+
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
+"""
+
+
 def test_it_is_rebuilt_without_the_rule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(FACTORY)
     misrule("common_order", Unruly(), monkeypatch)
-    model = onenet.build("onenet-ed5", width=4, random_weights=True, input_size=(64, 64))
+    model = onenet.lower(onenet.build(f"{tmp_path}/net.py:make", input_size=SIZE))
     with pytest.warns(UserWarning, match="made without the rule unruly"):
-        artifact = onenet.export(onenet.lower(model), target="onnx", out=tmp_path / "first", verify=False)
-    job = rebuild(artifact.path)
-    assert job.left_out is not None
+        artifact = onenet.export(model, target="onnx", out=tmp_path / "first", verify=False)
+    job = rebuild(artifact.path, model=f"{tmp_path}/net.py:make")
     pipeline.make(job, tmp_path / job.file_name, {})
     assert job.file_name == artifact.path.name
     assert (tmp_path / job.file_name).read_bytes() == artifact.path.read_bytes()

@@ -14,7 +14,7 @@ def row(network: str, target: str = "onnx", moved: int = 10, missed: tuple[str, 
 
 
 def page(*rows: dict[str, Any]) -> str:
-    return markdown({"rows": list(rows), "context": {"cpu": "CPU", "vnni": True}})
+    return markdown({"layers": 5, "rows": list(rows), "context": {"cpu": "CPU", "vnni": True}})
 
 
 def test_the_share_is_of_those_that_moved_an_output() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from onenet.models.onenet import OneNet, OneNetConfig
+from tests import shared
 
 # Nets this small gain nothing from threads, and where another process holds a core, threads waiting for each other take
 # 40 times as long: 325 s instead of 8 s for unit/test_calibration.py, beside a training run on two cores.
@@ -15,6 +18,15 @@ torch.set_num_threads(1)
 
 HEED_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 """First line of a program that a test interrupts: one started by a background job is born ignoring SIGINT."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Where the workers of this test run find what one of them has made."""
+    own = tmp_path_factory.getbasetemp()
+    shared.FOLDER = (own if worker_id == "master" else own.parent) / "shared"
+    shared.FOLDER.mkdir(exist_ok=True)
+    return shared.FOLDER
 
 
 def shake(module: nn.Module, seed: int = 1) -> nn.Module:

@@ -26,13 +26,16 @@ def reason_against() -> str | None:
     return lab.reason_against() or phone.reason_against() or chromium.reason_against()
 
 
-def equip(raspberry: Pi, wheels: Path) -> str:
-    """Interpreters where Debian has its own packages (`onenet doctor --setup` is tested in ``test_ssh``); the Pi's port."""
+def equip(raspberry: Pi) -> str:
+    """Interpreters where Debian has its own packages (`onenet doctor --setup` is tested in ``test_ssh``); the Pi's port.
+
+    Their wheels are fetched once and kept beside the Pi's Debian packages.
+    """
     with contextlib.closing(ssh_devices.device_on(raspberry, "pi")) as device:
         found = device.look([])
-    wheels.mkdir()
-    ssh.download(ssh.packages_for("ssh:pi", found), found, wheels)
-    for wheel in wheels.iterdir():
+    packages = ssh.packages_for("ssh:pi", found)
+    recipe = ("wheels", found.version, *found.libc, *packages)
+    for wheel in lab.made_once(recipe, lambda folder: ssh.download(packages, found, folder)).iterdir():
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(raspberry.root / "usr/lib/python3/dist-packages")
     return (raspberry.folder / "known_hosts").read_text().partition("]:")[2].split()[0]
@@ -54,7 +57,7 @@ def test_one_command_measures_everything(tmp_path: Path, monkeypatch: pytest.Mon
     artifacts = [str(tiny.artifact("tflite", "fp32")), str(tiny.artifact("onnx", "int8"))]
     with contextlib.ExitStack() as stack:
         pis = [stack.enter_context(emulated_pi(tmp_path / suite, suite)) for suite in ("bookworm", "bullseye")]
-        ports = [equip(each, tmp_path / f"{each.folder.name}-wheels") for each in pis]
+        ports = [equip(each) for each in pis]
         droid = stack.enter_context(phone.emulated_phone(tmp_path / "droid"))
         # Not in tmp_path, whose name is too long for the sockets of adb's server and of Chromium.
         stack.enter_context(phone.private_adb(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="o-")))))
@@ -63,7 +66,7 @@ def test_one_command_measures_everything(tmp_path: Path, monkeypatch: pytest.Mon
         words = [word for device in devices for word in ("--device", device)]
         done = CliRunner().invoke(app, ["bench", *artifacts, *words, *QUICK, "--out", str(tmp_path / "out")])
         assert done.exit_code == 0, done.output
-        again = CliRunner().invoke(app, ["bench", *artifacts, *words[2:8], *QUICK, "--out", str(tmp_path / "again")])
+        again = CliRunner().invoke(app, ["bench", artifacts[0], *words[2:8], *QUICK, "--out", str(tmp_path / "again")])
     assert "pushing" not in again.stderr
     measured = load([tmp_path / "out"]).measurements
     assert {(each.device.name, each.artifact.target) for each in measured} == {

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock  # which torch needs as well
 from torch import nn
 
 import onenet
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
+from onenet.calibration.record import CalibrationRecord
 from onenet.calibration.samples import (
     LabelledImages,
     Samples,
@@ -32,6 +31,7 @@ from onenet.models.onenet import OneNet
 from onenet.models.output import Output
 from onenet.spec import ModelSpec, TensorSpec, numbered_classes
 from tests.conftest import awkward_onenet, smooth_images
+from tests.shared import made_once
 
 SHIPPED = [entry.name for entry in REGISTRY.values() if entry.weights]
 
@@ -88,7 +88,7 @@ NETS = {
 @functools.cache
 def network_of(name: str) -> tuple[nn.Module, ModelSpec]:
     """A small net as a factory returns it: what every artifact of it must compute."""
-    return NETS[name].make()
+    return made_once(f"{name}, trained", NETS[name].make)
 
 
 @functools.cache
@@ -102,10 +102,14 @@ def model_of(name: str, output: Output = "logits") -> Model:
 def quantized_of(name: str, output: Output = "logits") -> QuantizedModel:
     model = model_of(name, output)
     _, channels, height, width = model.spec.inputs[0].shape
-    with quiet():
+
+    def record() -> CalibrationRecord:
         if name in NETS:
-            return onenet.calibrate(model, list(three_levels(8, channels, height, width)))
-        return onenet.calibrate(model, load_samples(default_calibration(), height, width))
+            return onenet.calibrate(model, list(three_levels(8, channels, height, width))).record
+        return onenet.calibrate(model, load_samples(default_calibration(), height, width)).record
+
+    with quiet():
+        return onenet.calibrate(model, made_once(f"{name}, {output}, record", record))
 
 
 @functools.cache
@@ -134,10 +138,7 @@ def images_of(name: str) -> np.ndarray:
 
 @dataclass
 class Artifacts:
-    """Exports on demand and remembers: a conversion takes seconds, and many tests look at the same one.
-
-    Workers of one test run have one ``folder``: what one has converted no other converts again.
-    """
+    """Exports on demand and remembers: a conversion takes seconds, and many tests look at the same one, in any worker."""
 
     folder: Path
     made: dict[tuple[str, ...], ExportedArtifact] = field(default_factory=dict)
@@ -147,11 +148,7 @@ class Artifacts:
     ) -> ExportedArtifact:
         key = (name, target, precision, io, output)
         if key not in self.made:
-            remembered = self.folder / f"{'_'.join(key)}.pickle"
-            with FileLock(f"{remembered}.lock"):
-                if not remembered.exists():
-                    remembered.write_bytes(pickle.dumps(self.export(*key)))
-                self.made[key] = pickle.loads(remembered.read_bytes())
+            self.made[key] = made_once("_".join(key), lambda: self.export(*key))
         return self.made[key]
 
     def export(self, name: str, target: str, precision: str, io: str, output: Output) -> ExportedArtifact:
@@ -162,8 +159,5 @@ class Artifacts:
 
 
 @pytest.fixture(scope="session")
-def artifacts(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Artifacts:
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "artifacts"
-    folder.mkdir(exist_ok=True)
-    return Artifacts(folder)
+def artifacts(shared_folder: Path) -> Artifacts:
+    return Artifacts(shared_folder)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 import onenet
 from onenet.base.quiet import quiet
 from onenet.base.tiles import Tiling, make_grid, run_tiled
+from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8
 from onenet.calibration.samples import default_calibration, default_evaluation, load_labelled, load_samples
 from onenet.cli.app import app
@@ -30,6 +31,7 @@ from onenet.tasks.image import ImageModel, make_plan
 from onenet.tasks.segmentation import TASK as SEGMENTATION
 from onenet.tasks.segmentation import segment
 from tests.conftest import awkward_onenet, smooth_images
+from tests.export.conftest import Artifacts
 
 SIZE = (96, 80)
 SIDES = {"ed": 32, "e": 56}
@@ -235,17 +237,22 @@ def test_a_network_that_gives_no_mask_is_refused(tmp_path: Path) -> None:
 
 
 @functools.cache
-def shipped(folder: Path, target: str, whole: bool) -> ExportedArtifact:
-    model = build("onenet-ed4")
+def calibrated() -> QuantizedModel:
+    """The shipped ed4 in tiles."""
     with quiet():
-        lowered = onenet.lower(model if whole else onenet.tile(model, 64))
-        quantized = onenet.calibrate(lowered, load_samples(default_calibration(), 256, 256))
-    evaluation = load_labelled(default_evaluation(), 256, 256)
-    return onenet.export(quantized, target=target, out=folder, evaluation=evaluation)  # type: ignore[operator]
+        lowered = onenet.lower(onenet.tile(build("onenet-ed4"), 64))
+        return onenet.calibrate(lowered, load_samples(default_calibration(), 256, 256))
 
 
-def test_the_quality_in_tiles_is_the_quality_of_whole_images(folder: Path) -> None:
-    whole, tiles = (shipped(folder, "tflite", each) for each in (True, False))
+@functools.cache
+def shipped(folder: Path, target: str) -> ExportedArtifact:
+    """In TFLite with its quality."""
+    evaluation = load_labelled(default_evaluation(), 256, 256) if target == "tflite" else None
+    return onenet.export(calibrated(), target=target, out=folder, evaluation=evaluation)  # type: ignore[operator]
+
+
+def test_the_quality_in_tiles_is_the_quality_of_whole_images(folder: Path, artifacts: Artifacts) -> None:
+    whole, tiles = artifacts("onenet-ed4", "tflite", "int8"), shipped(folder, "tflite")
     assert tiles.path.name == "onenet-ed4_int8_tile64.tflite"
     assert whole.quality is not None and tiles.quality is not None
     assert tiles.quality.images == whole.quality.images == 8
@@ -266,7 +273,7 @@ finally:
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not say how much memory a process held")
 @pytest.mark.parametrize("target", RUNTIMES)
 def test_an_image_of_4096_pixels_a_side_runs_in_less_than_400_mb(target: str, folder: Path, tmp_path: Path) -> None:
-    path = shipped(folder, target, False).path
+    path = shipped(folder, target).path
     with Image.open(next((default_calibration()).glob("*.jpg"))) as small:
         pixels = np.asarray(small.convert("RGB").resize((256, 256)))
     Image.fromarray(np.tile(pixels, (16, 16, 1))).save(tmp_path / "large.png", compress_level=1)

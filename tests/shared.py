@@ -1,0 +1,26 @@
+"""What one process of a test run has made, and the others take over: two workers would train and calibrate the same twice."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock  # which torch needs as well
+
+T = TypeVar("T")
+FOLDER: Path | None = None
+"""Of the test run; None outside of one, where everything is made where it is asked for."""
+
+
+def made_once(name: str, make: Callable[[], T]) -> T:
+    """``make()``, pickled in the run's folder under ``name`` by whoever asks first."""
+    if FOLDER is None:
+        return make()
+    kept = FOLDER / f"{name}.pickle"
+    with FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(make()))
+        found: T = pickle.loads(kept.read_bytes())
+    return found

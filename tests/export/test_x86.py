@@ -30,10 +30,13 @@ import onenet
 from onenet.runtimes.backends import onnxruntime
 from onenet.runtimes import parity
 onnxruntime.has_vnni = lambda: False  # /proc/cpuinfo shows the host's CPU, not the emulated one
-found = onenet.verify(Path(sys.argv[1]), threads=1)
-native = parity.check_values(parity.open_artifact(Path(sys.argv[1]), 1))
-print(json.dumps([found.as_dict(), [check.passed for check in native]]))
+for path in map(Path, sys.argv[1:]):
+    found = onenet.verify(path, threads=1)
+    native = parity.check_values(parity.open_artifact(path, 1))
+    print(json.dumps([found.as_dict(), [check.passed for check in native]]))
 """
+"""One program for all files: most of its time goes by until an emulated Python has imported onnxruntime."""
+Verdicts = dict[str, tuple[dict[str, object], list[bool]]]
 needs_emulator = pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"needs {EMULATOR} (Debian: qemu-user)")
 
 
@@ -52,13 +55,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         return {"usual": export(INT8), "safe": export(x86_safe(INT8))}
 
 
-def emulated(path: Path) -> tuple[dict[str, object], list[bool]]:
-    done = subprocess.run(
-        [EMULATOR, "-cpu", HASWELL, sys.executable, "-c", VERIFY, str(path)], capture_output=True, text=True, timeout=300
-    )
+@pytest.fixture(scope="module")
+def emulated(files: dict[str, Path]) -> Verdicts:
+    """Of each file what ``verify`` finds on the emulated CPU, and whether its own kernels pass there."""
+    command = [EMULATOR, "-cpu", HASWELL, sys.executable, "-c", VERIFY, *map(str, files.values())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    found, native = json.loads(done.stdout.splitlines()[-1])
-    return found, native
+    return dict(zip(files, map(json.loads, done.stdout.splitlines()[-len(files) :]), strict=True))
 
 
 def weights(path: Path) -> list[np.ndarray]:
@@ -75,8 +78,8 @@ def test_safe_weights_leave_room_for_a_pair_of_products(files: dict[str, Path]) 
 
 
 @needs_emulator
-def test_saturation_is_told_from_a_wrong_artifact(files: dict[str, Path]) -> None:
-    found, native = emulated(files["usual"])
+def test_saturation_is_told_from_a_wrong_artifact(emulated: Verdicts) -> None:
+    found, native = emulated["usual"]
     assert native == [False]  # its own kernels are beyond the tolerance there
     assert found["passed"] is True
     last = found["checks"][-1]  # type: ignore[index]  # a list of checks
@@ -85,7 +88,7 @@ def test_saturation_is_told_from_a_wrong_artifact(files: dict[str, Path]) -> Non
 
 
 @needs_emulator
-def test_safe_weights_do_not_saturate(files: dict[str, Path]) -> None:
-    found, native = emulated(files["safe"])
+def test_safe_weights_do_not_saturate(emulated: Verdicts) -> None:
+    found, native = emulated["safe"]
     assert native == [True]
     assert found["passed"] is True

@@ -27,7 +27,7 @@ from onenet.calibration.estimators import EPSILON, STEPS
 from onenet.calibration.recipe import INT8, Recipe
 from onenet.lowering.graph import is_float
 from onenet.lowering.masks import is_mask
-from onenet.lowering.operators import FIXED_SCALE, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
+from onenet.lowering.operators import ARITHMETIC, FIXED_SCALE, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
 
 
 class FixedRange(MinMaxObserver):  # type: ignore[misc]  # torchao ships no types
@@ -114,23 +114,19 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
             elif node.target in SAME_SCALE:
                 annotate_same_scale(node)
             elif node.target in NEW_SCALE:
-                annotate(node, {each: spec_of(each) for each in float_inputs(node)}, ACTIVATION)
+                annotate_with_relu(node, {each: spec_of(each) for each in float_inputs(node)}, ACTIVATION)
             elif node.target in FIXED_SCALE:
                 annotate(node, {each: spec_of(each) for each in float_inputs(node)}, PROBABILITY)
         return model
 
     def annotate_weighted(self, node: Node) -> list[Node]:
-        """A convolution or linear layer, with the ReLU behind it if that is its only user; returns those that give floats."""
+        """A convolution or linear layer; returns the operators of it that give floats."""
         precision = self.recipe.precision_of(operator_name(node), node.name)
         source, weight = node.all_input_nodes[:2]
-        only = next(iter(node.users)) if len(node.users) == 1 else None
-        fused = only is not None and only.target in RELU
         inputs = {"int8": {source: spec_of(source), weight: self.weight}, "w8": {weight: self.weight}, "float": {}}[precision]
         result = ACTIVATION if precision == "int8" else None
-        annotate(node, inputs, None if fused else result)
-        if fused and only is not None:
-            annotate(only, {}, result)
-        return [] if result else [node, only] if only and fused else [node]
+        results = annotate_with_relu(node, inputs, result)
+        return [] if result else results
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to check: an operator outside the scheme stays in float."""
@@ -171,6 +167,20 @@ def layers_of(program: GraphModule) -> list[tuple[str, str]]:
 def annotate(node: Node, inputs: dict[Any, Any], output: Any) -> None:
     """Say how an operator's inputs and its result are quantized."""
     node.meta["quantization_annotation"] = QuantizationAnnotation(input_qspec_map=inputs, output_qspec=output, _annotated=True)
+
+
+def annotate_with_relu(node: Node, inputs: dict[Any, Any], output: Any) -> list[Node]:
+    """An operator together with the ReLU behind it, if that is its only user and both are computed at once; returns them.
+
+    A scale between the two would spend half of its steps on values that the ReLU takes away.
+    """
+    only = next(iter(node.users)) if len(node.users) == 1 else None
+    if only is None or only.target not in RELU or node.target not in (*WEIGHTED, *ARITHMETIC):
+        annotate(node, inputs, output)
+        return [node]
+    annotate(node, inputs, None)
+    annotate(only, {}, output)
+    return [node, only]
 
 
 def spec_of(source: Node) -> Any:

@@ -65,6 +65,42 @@ def quality(model: QuantizedModel) -> float:
     return sqnr_db(outputs(model.model.module, inputs)[0].numpy(), outputs(model.reference, inputs)[0].numpy())  # type: ignore[arg-type]
 
 
+# --- a ReLU behind an operator ----------------------------------------------
+
+
+def residual(join: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], nn.Module]:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        y = F.relu(net.a(x))
+        result: Tensor = net.c(F.relu(join(net.b(y), y)))
+        return result
+
+    return lambda: Net(forward, a=conv(3, 8, 3), b=conv(8, 8, 3), c=conv(8, 4))
+
+
+@pytest.mark.parametrize("join", [torch.add, torch.sub, torch.mul, Tensor.add_], ids=lambda join: join.__name__)
+def test_a_relu_shares_the_scale_of_the_operator_before_it(join: Callable[[Tensor, Tensor], Tensor]) -> None:
+    made = onenet.calibrate(lowered(residual(join)), IMAGES, recipe=QUICK)
+    first, last = nodes_of(made, *RELU)
+    (joined,) = last.all_input_nodes
+    assert joined.target not in (QUANTIZE, DEQUANTIZE)
+    assert [user.target for user in last.users] == [QUANTIZE]
+    (quantize,) = last.users
+    assert quantize.args[2] == -128, "half of the steps are below zero"
+    assert float_operators(made.reference) == []
+    assert first is not last
+
+
+def test_what_is_read_before_the_relu_too_has_a_scale_there() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        y = net.a(x) + net.b(x)
+        result: Tensor = net.c(F.relu(y)) + y
+        return result
+
+    made = onenet.calibrate(lowered(lambda: Net(forward, a=conv(3, 4, 3), b=conv(3, 4), c=conv(4, 4))), IMAGES, recipe=QUICK)
+    (relu,) = nodes_of(made, *RELU)
+    assert relu.all_input_nodes[0].target is DEQUANTIZE
+
+
 # --- operators --------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ from onnx import numpy_helper
 
 import onenet
 from onenet.base.quiet import quiet
+from onenet.calibration.decide import decide
+from onenet.calibration.observe import observe
 from onenet.calibration.recipe import INT8, X86_SAFE_LIMIT, Recipe, x86_safe
 from onenet.calibration.samples import default_calibration, default_evaluation, load_samples
 from onenet.models.build import build
@@ -45,12 +47,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The shipped e4 for small images, as usual and for such CPUs."""
 
     def export(recipe: Recipe) -> Path:
-        quantized = onenet.calibrate(model, load_samples(default_calibration(), *SIZE, limit=8), recipe=recipe)
-        return onenet.export(quantized, target="onnx", out=folder, evaluation=evaluation).path
+        return onenet.export(decide(calibration, recipe), target="onnx", out=folder, evaluation=evaluation).path
 
     folder = tmp_path_factory.mktemp("x86")
     with quiet():
         model = onenet.lower(build("onenet-e4", input_size=SIZE))
+        calibration = observe(model, load_samples(default_calibration(), *SIZE, limit=8))
         evaluation = load_samples(default_evaluation(), *SIZE, limit=2)
         return {"usual": export(INT8), "safe": export(x86_safe(INT8))}
 

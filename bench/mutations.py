@@ -133,7 +133,7 @@ def rows_of(name: str, targets: Sequence[str], precisions: Sequence[str], layers
 
 def side_of(name: str) -> int:
     """Of a network's images, in pixels."""
-    return 32 if name in TOYS else SIDE
+    return 32 if name in TOYS else 2 * SIDE if name == "yolo" else SIDE  # its grid of cells is of one size
 
 
 def images(side: int) -> list[Any]:

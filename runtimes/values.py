@@ -71,9 +71,10 @@ HALF_MARGIN_DB = 3.0
 """How much worse than a simulation fp16 may be: twice its noise. Kernels differ in where they round."""
 INT8_MARGIN_DB = 1.0
 """How much worse than the int8 program an int8 artifact may be, against the float model."""
-FLOORS_DB = (1.0, 15.0)
-"""Of the least SQNR against the int8 program. It follows from what another rounding of the program gives. An output that holds
-nothing of it has 0 dB; 15 dB is an error of a sixth of the signal. Of a good program the other limit asks more."""
+LEAST_FLOOR_DB = 1.0
+"""Least SQNR against the int8 program of an output, however chaotic. One that holds nothing of the program has 0 dB."""
+ENOUGH_DB = 15.0
+"""An error of a sixth of the signal: more is asked only where the program itself is nearer than that to the float model."""
 HIGHEST_DB = 80.0
 """More is asked of no int8 artifact: what a recipe leaves in float is computed in float32."""
 LABELS_MARGIN = 0.01
@@ -145,11 +146,16 @@ def int8_limits(task: Task, spec: TensorSpec, known: Known) -> Limits:
 
 
 def least_likeness(known: Known) -> float:
-    """dB to the int8 program: twice the noise of its other roundings, and at least a step everywhere, is no fault."""
+    """dB to the int8 program. No fault is: twice the noise of its other roundings; a step everywhere; half of its own error.
+
+    A fault may move an output by as much as int8 itself costs without being farther from the float model: it is farther from
+    the program.
+    """
     step = known.step or natural_step(known.reference)
     alike = [centred_db(known.reference, each, known.step) - HALF_MARGIN_DB for each in known.others]
     off_by_one = centred_db(known.reference, known.reference + step, known.step)
-    return float(np.clip(min([off_by_one, *alike]), *FLOORS_DB))
+    own = centred_db(known.reference, known.floats, known.step) + HALF_MARGIN_DB
+    return max(LEAST_FLOOR_DB, min([off_by_one, max(own, ENOUGH_DB), *alike]))
 
 
 def allowed_noise(known: Known) -> float:

@@ -113,7 +113,7 @@ class Tally:
     moved: int = 0
     """Whose outputs move by more than the margin."""
     missed: list[str] = field(default_factory=list)
-    """Of those, which pass ``verify``."""
+    """Of those, which pass ``verify``, with what it says."""
 
 
 def tally(
@@ -137,7 +137,8 @@ def tally(
         found.made += 1
         if moved(precision, right, outputs_of(mutant, pictures[2:]), columns):
             found.moved += 1
-            found.missed += [which] if parity.verify_here(mutant).passed else []
+            verified = parity.verify_here(mutant)
+            found.missed += [f"{which} ({verified.checks[-1].detail})"] if verified.passed else []
         (shutil.rmtree if mutant.is_dir() else Path.unlink)(mutant)
     return found
 

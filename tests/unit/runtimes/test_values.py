@@ -9,7 +9,7 @@ import pytest
 
 from onenet.runtimes import values
 from onenet.runtimes.values import (
-    FLOORS_DB,
+    ENOUGH_DB,
     HALF_MARGIN_DB,
     HIGHEST_DB,
     INT8_MARGIN_DB,
@@ -157,7 +157,15 @@ def test_a_program_that_is_bad_itself_hides_no_loss(fault: str) -> None:
 def test_the_margin_against_the_float_model(worse: float, passed: bool) -> None:
     floats = outputs()
     known = Known(floats, noisy(floats, 30.0), step=STEP)
-    assert is_right(DEPTH, known, noisy(floats, 30.0 - worse, 9)) is passed
+    more = 30.0 - 10 * np.log10(10 ** (worse / 10) - 1)  # noise of its own on top of the program's
+    assert is_right(DEPTH, known, known.reference + noisy(floats, more, 9) - floats) is passed
+
+
+def test_a_fault_that_is_no_farther_from_the_float_model_is_farther_from_the_program() -> None:
+    floats = outputs()
+    known = Known(floats, noisy(floats, 25.0), (noisy(noisy(floats, 25.0), 40.0, 4),), STEP)
+    assert is_right(DEPTH, known, noisy(noisy(floats, 25.0), 35.0, 5)) is True
+    assert is_right(DEPTH, known, noisy(floats, 25.0, 6)) is False  # as near, but by an error of its own
 
 
 def test_what_another_rounding_changes_is_allowed_for() -> None:
@@ -255,7 +263,7 @@ def test_limits_travel_as_json() -> None:
     limits = int8_limits(CLASSIFICATION, SCORES, program(1000, 1))
     assert Limits.from_dict(json.loads(json.dumps(limits.as_dict()))) == limits
     assert set(limits.as_dict()) == {"sqnr_db", "reference_db", "most", "labels"}
-    assert limits.reference_db == FLOORS_DB[1]
+    assert limits.reference_db is not None and limits.reference_db > ENOUGH_DB
 
 
 def test_without_limits_nothing_was_compared() -> None:

@@ -75,6 +75,8 @@ LEAST_FLOOR_DB = 1.0
 """Least SQNR against the int8 program of an output, however chaotic. One that holds nothing of the program has 0 dB."""
 ENOUGH_DB = 15.0
 """An error of a sixth of the signal: more is asked only where the program itself is nearer than that to the float model."""
+QUARTER_DB = 6.0
+"""Noise of a quarter's power: so much more than the program's own is what ``INT8_MARGIN_DB`` against the float model allows."""
 HIGHEST_DB = 80.0
 """More is asked of no int8 artifact: what a recipe leaves in float is computed in float32."""
 LABELS_MARGIN = 0.01
@@ -146,7 +148,7 @@ def int8_limits(task: Task, spec: TensorSpec, known: Known) -> Limits:
 
 
 def least_likeness(known: Known) -> float:
-    """dB to the int8 program. No fault is: twice the noise of its other roundings; a step everywhere; half of its own error.
+    """dB to the int8 program. No fault is: twice the noise of its other roundings; a step everywhere; a quarter of its own.
 
     A fault may move an output by as much as int8 itself costs without being farther from the float model: it is farther from
     the program.
@@ -154,7 +156,7 @@ def least_likeness(known: Known) -> float:
     step = known.step or natural_step(known.reference)
     alike = [centred_db(known.reference, each, known.step) - HALF_MARGIN_DB for each in known.others]
     off_by_one = centred_db(known.reference, known.reference + step, known.step)
-    own = centred_db(known.reference, known.floats, known.step) + HALF_MARGIN_DB
+    own = centred_db(known.reference, known.floats, known.step) + QUARTER_DB
     return max(LEAST_FLOOR_DB, min([off_by_one, max(own, ENOUGH_DB), *alike]))
 
 

@@ -174,11 +174,11 @@ def markdown(document: dict[str, Any]) -> str:
     """The page: what is found in all, a table of shares, and every fault that is missed."""
     rows, context = document["rows"], document["context"]
     names = list(dict.fromkeys(row["network"] for row in rows))
-    kinds = list(dict.fromkeys((row["precision"], row["target"]) for row in rows))
+    kinds = sorted({(row["precision"], row["target"]) for row in rows}, key=lambda kind: (kind[0], TARGETS.index(kind[1])))
     heads = [f"{target} {precision}" for precision, target in kinds]
     lines = ["# Faults that verify finds", "", *about(), "", *totals(rows), ""]
     lines += [
-        f"At most {document['layers']} layers of a file were changed. Found of those that moved an output:",
+        f"{len(names)} of {len(NETWORKS)} networks so far; at most {document['layers']} layers of a file were changed. Found of those that moved an output:",
         "",
         f"| network | {' | '.join(heads)} |",
         "|---|" + "--:|" * len(heads),

@@ -21,6 +21,7 @@ def test_the_share_is_of_those_that_moved_an_output() -> None:
     text = page(row("unet"), row("unet", "coreml", 10, ("conv2d zeroed",)), row("enet", refused="CheckError: values"))
     assert "| int8 | 45 | 30 | 29 | 96.7% |" in text
     assert "| network | onnx int8 | coreml int8 |" in text
+    assert "2 of 20 networks so far; at most 5 layers" in text
     assert "| unet | 10 of 10 | 9 of 10 |" in text
     assert "* unet, coreml int8: conv2d zeroed" in text
     assert "| enet | no file |  |" in text

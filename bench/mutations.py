@@ -178,7 +178,8 @@ def markdown(document: dict[str, Any]) -> str:
     heads = [f"{target} {precision}" for precision, target in kinds]
     lines = ["# Faults that verify finds", "", *about(), "", *totals(rows), ""]
     lines += [
-        f"{len(names)} of {len(NETWORKS)} networks so far; at most {document['layers']} layers of a file were changed. Found of those that moved an output:",
+        f"{len(names)} of {len(NETWORKS)} networks so far; at most {document['layers']} layers of a file were changed.",
+        "Found of those that moved an output:",
         "",
         f"| network | {' | '.join(heads)} |",
         "|---|" + "--:|" * len(heads),

@@ -7,7 +7,7 @@ rules, with the reason of each number, are in docs/verification.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -137,13 +137,15 @@ def int8_limits(task: Task, spec: TensorSpec, known: Known) -> Limits:
     if spec.role == "labels":
         labels = [metrics.label_agreement(floats, each) for each in (reference, *others)]
         same = [metrics.label_agreement(reference, each) for each in others]
-        return Limits(labels=least_share(labels), reference_labels=least_share([1.0, *same]))
+        chance = chance_of(same, len(reference))
+        return Limits(labels=least_share(labels, chance), reference_labels=least_share([1.0, *same], chance))
     shares = [task.agreement(floats, each, spec.role, tie_margin(known)) for each in (reference, *others)]
+    kept = [task.agreement(reference, each, spec.role) for each in others]
     return Limits(
         sqnr_db=rounded_down(decibels(power(floats), allowed_noise(known)) - INT8_MARGIN_DB),
         reference_db=rounded_down(least_likeness(known)),
         most=rounded_up(most_of(known)) if spec.layout == "NC" else None,
-        labels=least_share([share for share in shares if share is not None]),
+        labels=least_share([share for share in shares if share is not None], chance_of(kept, len(reference))),
     )
 
 
@@ -191,9 +193,16 @@ def natural_step(reference: Array) -> float:
     return float(np.ptp(reference)) / 255
 
 
-def least_share(shares: list[float]) -> float | None:
+def least_share(shares: list[float], chance: float = 0.0) -> float | None:
     """What share of labels is needed where these were found; None without any."""
-    return max(0.0, rounded_down(min(shares) - LABELS_MARGIN, 4)) if shares else None
+    return max(0.0, rounded_down(min(shares) - LABELS_MARGIN - chance, 4)) if shares else None
+
+
+def chance_of(same: Sequence[float | None], count: int) -> float:
+    """How far a share of ``count`` labels is off by chance where other roundings keep these shares: each label that they change
+    may become right or wrong, so three deviations of as many coins."""
+    changed = max([0.0, *(1 - share for share in same if share is not None)])
+    return 3 * math.sqrt(changed / count)
 
 
 # --- figures ----------------------------------------------------------------

@@ -209,6 +209,16 @@ def test_labels_may_differ_as_often_as_the_program_s() -> None:
     assert own < 0.95
 
 
+def test_labels_that_another_rounding_changes_may_be_wrong_by_chance() -> None:
+    floats, reference = outputs(pixels=100), outputs(pixels=100) + RNG.normal(0, 0.4, (100, 3)).astype(np.float32)
+    other = reference + RNG.normal(0, 0.3, (100, 3)).astype(np.float32)
+    same = float(np.mean(reference.argmax(1) == other.argmax(1)))
+    shares = [float(np.mean(floats.argmax(1) == each.argmax(1))) for each in (reference, other)]
+    limits = int8_limits(SEGMENTATION, LOGITS, Known(floats, reference, (other,), STEP))
+    assert same < 0.98
+    assert limits.labels == pytest.approx(min(shares) - LABELS_MARGIN - 3 * np.sqrt((1 - same) / 100), abs=1e-4)
+
+
 @pytest.mark.parametrize("task", [SEGMENTATION, OTHER])
 def test_one_channel_has_no_labels_and_is_compared_all_the_same(task: object) -> None:
     limits = int8_limits(task, DEPTH, program(1))  # type: ignore[arg-type]  # both are tasks

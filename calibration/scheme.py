@@ -24,6 +24,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from onenet.calibration.estimators import EPSILON, STEPS
+from onenet.calibration.islands import float_islands
 from onenet.calibration.recipe import INT8, Recipe
 from onenet.lowering.graph import is_float
 from onenet.lowering.masks import is_mask
@@ -102,12 +103,13 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate every operator that is quantized; the same program."""
         floats: set[Node] = set()  # what layers that the recipe keeps in float lead to, up to the next layer
+        islands = float_islands(model)
         for node in model.graph.nodes:
-            if node.op != "call_function" or is_annotated(node):
+            if node.op != "call_function" or is_annotated(node) or node in islands:
                 continue
             if is_layer(node):
                 floats.update(self.annotate_weighted(node))
-            elif not self.recipe.calibrated or stays_float(node, floats) or reads_mask(node, model):
+            elif not (self.recipe.calibrated and is_float(node)) or stays_float(node, floats) or reads_mask(node, model):
                 floats.add(node)
             elif node.target is aten.cat.default:
                 annotate_concat(node)

@@ -214,6 +214,7 @@ def make_artifact(
         verify=options.verify,
         measured=options.evaluation is not None,
         winograd=options.winograd,
+        max_size=options.max_size,
         progress=progress,
     )
     if not options.preview:

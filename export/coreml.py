@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch._ops import OperatorBase, OpOverload
 from torch.export import ExportedProgram
 from torch.nn.functional import softplus
@@ -101,8 +102,20 @@ def model_path(package: Path) -> Path:
     return package / "Data" / "com.apple.CoreML" / "model.mlmodel"
 
 
-DECOMPOSITIONS: dict[OpOverload, Callable[..., object]] = {aten.log_sigmoid.default: lambda x: -softplus(-x)}
+DECOMPOSITIONS: dict[OpOverload, Callable[..., object]] = {
+    aten.log_sigmoid.default: lambda x: -softplus(-x),
+    aten.where.ScalarOther: lambda chosen, x, other: torch.where(chosen, x, number_like(x, other)),
+    aten.where.ScalarSelf: lambda chosen, number, x: torch.where(chosen, number_like(x, number), x),
+    aten.where.Scalar: lambda chosen, a, b: torch.where(chosen, torch.full((1,), float(a)), torch.full((1,), float(b))),
+}
 """Where PyTorch's own way is none that coremltools knows."""
+UNREAD = {aten.gelu.default: "approximate"}
+"""Operator -> a keyword argument that coremltools (9.0) does not read: a GELU by tanh became one by the error function."""
+
+
+def number_like(x: Tensor, number: float) -> Tensor:
+    """A number as a tensor of the type of ``x``."""
+    return torch.full((1,), number, dtype=x.dtype)
 
 
 def in_known_operators(program: ExportedProgram) -> ExportedProgram:
@@ -112,7 +125,8 @@ def in_known_operators(program: ExportedProgram) -> ExportedProgram:
 
     before: set[OpOverload] = set()
     while (now := operators_of(program)) != before:
-        unknown = [target for target in now if not is_known(target)]
+        misread = {node.target for node in program.graph.nodes if UNREAD.get(node.target) in node.kwargs}
+        unknown = [target for target in now if not is_known(target) or target in misread]
         table: dict[OperatorBase, Callable[..., object]] = {
             **{target: _get_decomp_for_cia(target) for target in unknown if target._can_decompose()},
             **get_decompositions(unknown),

@@ -2,7 +2,9 @@
 
 Its converter (0.10) also computes in int8 what stands between int8 neighbours, and carries one's scale to the other: wrong for
 an operator that stays in float (a softplus had 1 dB left), and an error where the scales differ ("same scale constraint"). An
-optimization barrier where a value leaves int8, comes back to it or changes its scale keeps what the program says.
+optimization barrier where a value leaves int8, comes back to it or changes its scale keeps what the program says. So does one
+before a division by what a convolution computes: the converter folds it into the weights as a division of it, ``2 / x`` as
+``x / 2``.
 """
 
 from __future__ import annotations
@@ -83,6 +85,12 @@ def scale_of(node: Node) -> tuple[object, ...] | None:
     return scale_of(node.all_input_nodes[0]) if node.target in (*SAME_SCALE, *CARRIERS, *PARTS) else None
 
 
+def divides_by(node: Node) -> object:
+    """What a node divides by; None where it does not divide."""
+    place = {aten.div.Tensor: 1, aten.reciprocal.default: 0}.get(node.target)  # type: ignore[call-overload]  # any target
+    return None if place is None else node.args[place]
+
+
 def is_index(node: Node) -> bool:
     """Whether a call gives integers, as the place of the largest value: the same for int8 and for floats."""
     return type_of(node) in (torch.int32, torch.int64)
@@ -110,10 +118,10 @@ class Fenced(Interpreter):
         return map_arg(n.args, load), map_arg(n.kwargs, load)
 
     def is_fenced(self, source: Node, reader: Node) -> bool:
-        """Whether a value leaves int8 on its way to a reader, comes to it, or changes its scale."""
+        """Whether a value leaves int8 on its way to a reader, comes to it, changes its scale, or is a divisor."""
         if source.target is DEQUANTIZE:
             return self.is_float(reader) or (reader.target is QUANTIZE and reader.args[1:] != source.args[1:])
-        return reader.target is QUANTIZE and self.is_float(source)
+        return (reader.target is QUANTIZE and self.is_float(source)) or divides_by(reader) is source
 
     def is_float(self, node: Node) -> bool:
         """Whether an operator computes with floats."""

@@ -8,16 +8,19 @@ Light: loads neither torch nor a converter.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar, get_args, get_type_hints
+from typing import Literal, NewType, TypeVar, get_args, get_type_hints
 
 from onenet.errors import RequestError
 from onenet.targets import PRECISIONS, TARGETS
 from onenet.tasks import headlines, metrics, output_roles
 
 T = TypeVar("T")
+FileSize = NewType("FileSize", int)
+"""Bytes; asked for as ``800kB`` or ``2.5MB`` too."""
 Panel = Literal["How to export it", "How to quantize it (int8)", "What to export", "Result"]
 FORM: Panel = "How to export it"
 INT8: Panel = "How to quantize it (int8)"
@@ -106,6 +109,12 @@ class ExportOptions:
         FORM,
         "In fp32, wide 3x3 convolutions by Winograd's method: faster, and a larger file.",
         "--winograd/--no-winograd",
+    )
+    max_size: FileSize | None = option(
+        None,
+        FORM,
+        "Bytes, kB or MB that a file may take: rewrites that cost space are left out, then it is refused.",
+        metavar="SIZE",
     )
     calibration: Path | None = option(
         None,
@@ -270,12 +279,26 @@ def read_size(value: object) -> tuple[int, int] | None:
     return (sizes[0], sizes[1]) if len(values) == len(sizes) == 2 else None
 
 
+UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+"""Decimal, as sizes are printed."""
+
+
+def read_file_size(value: object) -> int | None:
+    """A whole number of bytes, or a text such as ``800kB``, in bytes; None for any other value, and for nothing at all."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", value.strip().lower())
+        value = int(float(found[1]) * UNITS[found[2]]) if found and found[2] in UNITS else None
+    size = read_whole(value)
+    return size if size is not None and size > 0 else None
+
+
 READERS: dict[object, tuple[str, Callable[[object], object]]] = {
     str: ("a text", lambda value: value if isinstance(value, str) else None),
     bool: ("true or false", lambda value: value if isinstance(value, bool) else None),
     int: ("a whole number", read_whole),
     float: ("a number", read_number),
     Path: ("a path", lambda value: Path(value) if isinstance(value, (str, Path)) else None),
+    FileSize: ("a size such as 800kB or 2.5MB", read_file_size),
     Sequence[str]: ("a text or a list of texts", read_texts),
     tuple[int, int]: ("two whole numbers", read_size),
 }

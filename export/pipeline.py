@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from onenet.base.arrays import Array
 from onenet.base.files import publish, size_of, temporary_folder
@@ -12,19 +15,23 @@ from onenet.base.progress import Progress
 from onenet.calibration.decide import quantize_weights
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import LabelledImages, Samples
-from onenet.errors import RequestError
+from onenet.errors import CheckError, RequestError
 from onenet.exporters.exporter import exporter_of
 from onenet.exporters.failure import explained, explained_as, tries_of
 from onenet.exporters.fallback import make_or_less, run_converter
 from onenet.exporters.job import Job
 from onenet.exporters.judgement import Judgement, judge, measure_alone
 from onenet.exporters.manifest import describe, make_manifest, to_json
-from onenet.exporters.results import ExportedArtifact
+from onenet.exporters.results import ExportedArtifact, size_text
 from onenet.lowering import lower
+from onenet.lowering.driver import RULES
 from onenet.lowering.threads import one_thread
 from onenet.model import Model
 from onenet.runtimes.artifact import sidecar_of
 from onenet.targets import check_pair, target_of
+
+BITS = {"fp32": 32, "fp16": 16, "int8": 8, "w8": 8}
+"""Precision -> bits of a weight."""
 
 
 def export(
@@ -38,6 +45,7 @@ def export(
     verify: bool = True,
     measured: bool = True,
     winograd: bool = True,
+    max_size: int | None = None,
     progress: Progress | None = None,
 ) -> ExportedArtifact:
     """Write one artifact with its manifest, check it, and only then give it its final name.
@@ -53,12 +61,13 @@ def export(
         verify: run the checks; without them the manifest says so.
         measured: without the checks, compare with the float model on ``evaluation`` all the same.
         winograd: in fp32 TFLite and ONNX, compute wide 3x3 convolutions by Winograd's method: faster, and the file is larger.
+        max_size: bytes that the artifact may take. Rewrites that make it larger are left out where it takes more.
         progress: is warned where a rule is left out, whose form cannot be converted or is not right; without it, Python's
             warnings.
 
     Raises:
         RequestError: an impossible combination, or an output folder that cannot be written.
-        CheckError: the artifact failed a check; nothing was written.
+        CheckError: the artifact failed a check, or its smallest form is larger than asked; nothing was written.
         ConversionError: the converter failed, or the file cannot be run here; names the operator and the layer where they are
             known. Nothing was written.
         ToolError: a converter is missing, or the disk is full; nothing was written.
@@ -82,7 +91,13 @@ def export(
         manifest, judgement = make_or_less(job, path, make_checked, progress or Progress())
         described = describe(manifest, path, judgement, job.quantized)
         size = size_of(path)
-        publish_both(path, described, out)
+        costly = costly_rules(job, described, size, max_size)
+        if not costly:
+            publish_both(path, described, out)
+    if costly:
+        (progress or Progress()).warn(f"{job.file_name} is made without {', '.join(costly)}: it takes {size_text(size)}")
+        again = functools.partial(export, model, target=target, precision=precision, io=io, out=out, evaluation=evaluation)
+        return again(verify=verify, measured=measured, winograd=False, max_size=max_size, progress=progress)
     seconds = time.monotonic() - start
     found = judgement or Judgement(None, None)
     path = out / job.file_name
@@ -100,6 +115,25 @@ def check_inputs(job: Job) -> None:
             raise RequestError(
                 f"input {tensor.name} is {tensor.dtype}, which {card.title} cannot take; give it int32 in the model's spec"
             )
+
+
+def costly_rules(job: Job, manifest: Mapping[str, Any], size: int, max_size: int | None) -> list[str]:
+    """The rules to leave out of an artifact that is too large; none where it fits.
+
+    Raises:
+        CheckError: it has no smaller form.
+    """
+    if max_size is None or size <= max_size:
+        return []
+    rules = (manifest["lowering"] or {}).get("target_rules", [])
+    costly = [each["rule"] for each in rules if each["applied"] and RULES.get(each["rule"], "rule").larger]
+    if costly:
+        return costly
+    smaller = [f"-p {each}" for each in target_of(job.target).precisions if BITS[each] < BITS[job.precision]]
+    raise CheckError(
+        f"{job.file_name} takes {size_text(size)}, at most {size_text(max_size)} was asked for, and there is no smaller form; "
+        f"try {' or '.join(smaller) or 'a network with fewer weights'}"
+    )
 
 
 @one_thread()  # rewriting for the target and the golden outputs: neither may depend on the threads

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from onenet.exporters.options import ExportOptions, Kind, kinds, option_of
+from onenet.exporters.options import ExportOptions, FileSize, Kind, kinds, option_of
 
 P = ParamSpec("P")
 
@@ -45,8 +45,8 @@ def parameter(name: str, kind: Kind) -> inspect.Parameter:
         rich_help_panel=described.panel,
     )
     default = ExportOptions.__dataclass_fields__[name].default
-    several = kind.plain not in (str, bool, int, float, Path, tuple[int, int])
-    annotation: Any = list[str] if several else kind.plain
+    several = kind.plain not in (str, bool, int, float, Path, tuple[int, int], FileSize)
+    annotation: Any = list[str] if several else str if kind.plain is FileSize else kind.plain  # it reads texts itself
     if several or kind.optional:
         annotation, default = annotation | None, None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option])

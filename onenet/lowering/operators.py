@@ -92,6 +92,12 @@ NEW_SCALE = (*ARITHMETIC, aten.mean.dim, aten.adaptive_avg_pool2d.default)
 """Operators whose output has a scale of its own."""
 FIXED_SCALE = (aten.softmax.int, aten.sigmoid.default)
 """Operators whose output has the scale that the int8 specification fixes."""
+WIDE = (
+    *(aten.div.Tensor, aten.reciprocal.default, aten.rsqrt.default, aten.sqrt.default, aten.pow.Tensor_Scalar),
+    *(aten.linalg_vector_norm.default, aten.norm.ScalarOpt_dim, aten.var.correction, aten.var.dim, aten.std.correction),
+    *(aten.std.dim, aten.exp.default, aten.log.default),
+)
+"""Operators whose results, or what they divide by, may be of any size: 256 steps do not hold them."""
 CLAMPS = (aten.relu6.default, aten.relu6_.default, aten.hardtanh.default, aten.hardtanh_.default)
 """Operators that TFLite's converter joins with the int8 layer before them."""
 IN_INT8 = (*WEIGHTED, *SAME_SCALE, *NEW_SCALE, *FIXED_SCALE, aten.cat.default)

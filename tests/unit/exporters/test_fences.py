@@ -51,6 +51,9 @@ def fences(function: Callable[[Tensor], Tensor]) -> list[tuple[str, str]]:
     [
         (lambda x: F.softplus(stored(x)), [("dequantize_per_tensor", "softplus")]),
         (lambda x: stored(F.softplus(x)), [("softplus", "quantize_per_tensor")]),
+        (lambda x: 1 / F.conv2d(x, WEIGHT), [("conv2d", "reciprocal")]),
+        (lambda x: x[..., :6, :6] / F.conv2d(x, WEIGHT), [("conv2d", "div")]),
+        (lambda x: F.conv2d(x, WEIGHT) / 3, []),
         (lambda x: stored(stored(x), OTHER), [("dequantize_per_tensor", "quantize_per_tensor_1")]),
         (lambda x: torch.where(stored(x) > 0, 1.0, 2.0), [("dequantize_per_tensor", "gt")]),
         (
@@ -71,6 +74,9 @@ def fences(function: Callable[[Tensor], Tensor]) -> list[tuple[str, str]]:
     ids=[
         "out of int8",
         "into int8",
+        "one over a layer",
+        "divided by a layer",
+        "divided by a number",
         "another scale",
         "compared",
         "an adaptive pool",

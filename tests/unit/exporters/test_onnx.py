@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -115,3 +116,31 @@ def test_where_a_file_was_made_is_taken_out(model: onnx.ModelProto) -> None:
     text = model.SerializeToString()
     assert b"/home/user" not in text and b"host" not in text
     assert model.graph.name == "net"
+
+
+def test_onnxruntime_keeps_the_scale_of_a_softmax_that_another_follows() -> None:
+    scales = {"a": 0.05, "b": 1 / 256, "c": 1 / 600}
+    constants = [numpy_helper.from_array(np.float32(value), name) for name, value in scales.items()]
+    constants.append(numpy_helper.from_array(np.int8(-128), "zero"))
+    nodes, value = [], "x"
+    for name in scales:
+        nodes.append(helper.make_node("QuantizeLinear", [value, name, "zero"], [f"q{name}"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"q{name}", name, "zero"], ["y" if name == "c" else f"d{name}"]))
+        value = nodes[-1].output[0]
+        if name == "a":
+            nodes.append(helper.make_node("Softmax", [value], ["p"], axis=1))
+            value = "p"
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 8]) for name in "xy"]
+    made = helper.make_model(
+        helper.make_graph(nodes, "main_graph", ends[:1], ends[1:], constants),
+        opset_imports=[helper.make_opsetid("", 19)],
+        ir_version=9,
+    )
+    with_uint8_inside(made)
+    values = np.random.default_rng(0).random((1, 4, 8), np.float32) * 10
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"x": values})[0]
+    assert np.abs(found - output(made, values)).max() < 3 / 256
+    assert float(found.max()) == pytest.approx(255 / 600)  # it saturates

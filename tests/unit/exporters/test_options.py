@@ -51,11 +51,22 @@ def test_one_stands_for_a_list_and_a_text_for_a_path() -> None:
         ({"input-size": [1, 2, 3]}, r"input-size takes two whole numbers, found \[1, 2, 3\]"),
         ({"out": 3}, "out takes a path, found 3"),
         ({"model": None}, "model takes a text, found None"),
+        ({"max-size": "5 apples"}, "max-size takes a size such as 800kB or 2.5MB, found '5 apples'"),
+        ({"max-size": 0}, "max-size takes a size such as 800kB or 2.5MB, found 0"),
+        ({"max-size": True}, "max-size takes a size"),
     ],
 )
 def test_an_entry_is_held_against_the_fields(entry: dict[str, object], says: str) -> None:
     with pytest.raises(RequestError, match=says):
         ExportOptions.from_entry(entry)
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [(1200, 1200), ("1200", 1200), ("1200B", 1200), ("800kB", 800_000), ("2.5 MB", 2_500_000), ("1gb", 10**9), (None, None)],
+)
+def test_a_size_has_decimal_units(given: object, size: int | None) -> None:
+    assert ExportOptions(max_size=given).max_size == size  # type: ignore[arg-type]  # read as from the command line
 
 
 def test_an_entry_has_the_long_names() -> None:

@@ -87,8 +87,7 @@ def scale_of(node: Node) -> tuple[object, ...] | None:
 
 def divides_by(node: Node) -> object:
     """What a node divides by; None where it does not divide."""
-    place = {aten.div.Tensor: 1, aten.reciprocal.default: 0}.get(node.target)  # type: ignore[call-overload]  # any target
-    return None if place is None else node.args[place]
+    return node.args[1] if node.target is aten.div.Tensor else node.args[0] if node.target is aten.reciprocal.default else None
 
 
 def is_index(node: Node) -> bool:

@@ -152,7 +152,7 @@ def rescaled_softmaxes(graph: onnx.GraphProto) -> set[str]:
     concatenation of probabilities had 3 of 46 dB.
     """
     makers = {result: node for node in graph.node for result in node.output}
-    found = set()
+    found = set[str]()
     for again in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
         pair = [maker for maker in (makers.get(again.input[0]),) if maker is not None and maker.op_type == "DequantizeLinear"]
         pair += [makers[each.input[0]] for each in pair if each.input[0] in makers]

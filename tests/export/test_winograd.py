@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 import onenet
 from onenet.base.quiet import quiet
-from onenet.errors import CheckError
 from onenet.exporters.layers import Reference, compare
 from onenet.exporters.rebuild import rebuild
 from onenet.exporters.results import ExportedArtifact
@@ -79,24 +78,6 @@ def test_the_direct_form_is_another_smaller_file(
     weights = 4 * 256 * 256 * 2
     assert exported[target].bytes - direct.bytes == pytest.approx((16 - 9) * weights, rel=0.1)  # and the transforms, once
     assert not rebuild(direct.path, model=FACTORY).winograd
-
-
-def test_a_largest_size_leaves_it_out_and_refuses_what_is_larger_still(
-    exported: dict[str, ExportedArtifact], model: Model, tmp_path: Path
-) -> None:
-    whole = exported["onnx"].bytes
-    with quiet():
-        assert onenet.export(model, target="onnx", out=tmp_path, max_size=whole).path.stem == exported["onnx"].path.stem
-        with pytest.warns(UserWarning, match=r"at most .* was asked for: made without winograd"):
-            small = onenet.export(model, target="onnx", out=tmp_path / "small", max_size=whole - 1)
-        assert small.bytes < whole
-        assert small.path.stem == exported["onnx"].path.stem + "_direct"
-        with (
-            pytest.warns(UserWarning, match="made without winograd"),
-            pytest.raises(CheckError, match=r"_direct\.onnx takes .* MB, at most 1\.0 kB .* try -p fp16 or -p int8 or -p w8$"),
-        ):
-            onenet.export(model, target="onnx", out=tmp_path / "none", max_size=1000)
-        assert not list((tmp_path / "none").glob("*.onnx"))
 
 
 @pytest.mark.parametrize("target", CPU)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
+import numpy as np
 from torch.fx import Node
 
 from onenet.lowering.graph import Graph, shape, source_of
@@ -31,7 +31,7 @@ class Broadcast(Rule[tuple[Node, Node]]):
         del graph
         expand, user = place
         read = [shape(source_of(each) if each is expand else each) for each in user.args if isinstance(each, Node)]
-        if tuple(torch.broadcast_shapes(*read)) != shape(user):
+        if np.broadcast_shapes(*read) != shape(user):
             return "nothing else gives the result its shape"
         return None
 

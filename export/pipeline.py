@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -72,12 +72,25 @@ def export(
             known. Nothing was written.
         ToolError: a converter is missing, or the disk is full; nothing was written.
     """
-    start, out = time.monotonic(), Path(out)
     precision = precision or ("int8" if isinstance(model, QuantizedModel) else "fp32")
     check_pair(target, precision, io)
     with explained_as(f"preparing {model.spec.name} for {target} {precision}", *tries_of(target, precision)):
         job = make_job(model, target, precision, io, winograd)
     check_inputs(job)
+    return written(job, Path(out), evaluation, verify, measured, max_size, progress or Progress())
+
+
+def written(
+    job: Job,
+    out: Path,
+    evaluation: Samples | LabelledImages | None,
+    verify: bool,
+    measured: bool,
+    max_size: int | None,
+    progress: Progress,
+) -> ExportedArtifact:
+    """A job's artifact, checked, in its folder. Arguments and errors as in ``export``."""
+    start = time.monotonic()
     with temporary_folder(out) as folder:
         path, sample = folder / job.file_name, first_sample(job, evaluation)
 
@@ -88,16 +101,16 @@ def export(
                     return manifest, judge(each, path, evaluation)
                 return manifest, measure_alone(each, path, evaluation) if measured and evaluation else None
 
-        manifest, judgement = make_or_less(job, path, make_checked, progress or Progress())
+        manifest, judgement = make_or_less(job, path, make_checked, progress)
         described = describe(manifest, path, judgement, job.quantized)
         size = size_of(path)
         costly = costly_rules(job, described, size, max_size)
         if not costly:
             publish_both(path, described, out)
     if costly:
-        (progress or Progress()).warn(f"{job.file_name} is made without {', '.join(costly)}: it takes {size_text(size)}")
-        again = functools.partial(export, model, target=target, precision=precision, io=io, out=out, evaluation=evaluation)
-        return again(verify=verify, measured=measured, winograd=False, max_size=max_size, progress=progress)
+        progress.warn(f"{job.file_name} is made without {', '.join(costly)}: it takes {size_text(size)}")
+        direct = dataclasses.replace(job, winograd=False)
+        return written(direct, out, evaluation, verify, measured, max_size, progress)
     seconds = time.monotonic() - start
     found = judgement or Judgement(None, None)
     path = out / job.file_name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from onenet.base.progress import Progress
 from onenet.base.quiet import last_lines, quiet
 from onenet.errors import CheckError, ConversionError
 from onenet.exporters import pipeline
@@ -18,7 +16,6 @@ from onenet.exporters.exporter import Exporter
 from onenet.exporters.fallback import run_converter
 from onenet.exporters.job import Job
 from onenet.exporters.pipeline import make_job
-from onenet.lowering import ArrangedModule, RuleResult
 from onenet.models.build import build
 
 
@@ -59,39 +56,39 @@ def test_what_has_a_meaning_of_its_own_passes(error: BaseException, job: Job, tm
     assert caught.value is error
 
 
-SIZES = {True: 3_000_000, False: 2_000_000}
-"""Bytes of a file with and without Winograd's method."""
-
-
-def written(job: Job, path: Path, *_: object) -> tuple[Job, dict[str, object]]:
-    path.write_bytes(bytes(SIZES[job.winograd]))
-    return job, {}
-
-
-@pytest.fixture
-def large(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """A job whose file is smaller without Winograd's method."""
-    monkeypatch.setattr(pipeline, "make", written)
-    made = dataclasses.replace(job)
-    made.__dict__["arranged"] = ArrangedModule(made.arranged.module, (RuleResult("winograd", "", 1),))
-    return made
+def manifest(applied: int) -> dict[str, object]:
+    rules = [{"rule": "requantize", "applied": 2}, {"rule": "winograd", "applied": applied}]
+    return {"lowering": {"target_rules": rules}}
 
 
 @pytest.mark.parametrize("most", [None, 3_000_000])
-def test_a_file_that_fits_is_made_once(most: int | None, large: Job, tmp_path: Path) -> None:
-    assert pipeline.make_fitting(large, tmp_path, {}, Progress(), most)[0] is large
+def test_a_file_that_fits_is_kept(most: int | None, job: Job) -> None:
+    assert pipeline.costly_rules(job, manifest(1), 3_000_000, most) == []
 
 
-def test_what_costs_space_is_left_out_of_one_that_does_not(large: Job, tmp_path: Path) -> None:
-    name = large.file_name
-    says = f"{name} takes 3.00 MB, at most 2.99 MB was asked for: made without winograd, which is faster and larger"
-    with pytest.warns(UserWarning, match=re.escape(says)):
-        made, _ = pipeline.make_fitting(large, tmp_path, {}, Progress(), 2_990_000)
-    assert (tmp_path / made.file_name).stat().st_size == 2_000_000
-    assert made.stem == f"{large.stem}_direct"
+def test_what_costs_space_is_left_out_of_one_that_does_not(job: Job) -> None:
+    assert pipeline.costly_rules(job, manifest(1), 3_000_000, 2_990_000) == ["winograd"]
 
 
-def test_one_that_is_larger_still_is_refused(large: Job, tmp_path: Path) -> None:
-    says = "_direct.onnx takes 2.00 MB, at most 1.0 kB was asked for, and there is no smaller form; try -p fp16 or -p int8"
-    with pytest.warns(UserWarning, match="made without winograd"), pytest.raises(CheckError, match=re.escape(says)):
-        pipeline.make_fitting(large, tmp_path, {}, Progress(), 1000)
+def test_one_without_a_smaller_form_is_refused(job: Job, tmp_path: Path) -> None:
+    says = f"{job.file_name} takes 2.00 MB, at most 1.0 kB was asked for, and there is no smaller form; try -p fp16 or -p int8"
+    with pytest.raises(CheckError, match=re.escape(says)):
+        pipeline.costly_rules(job, manifest(0), 2_000_000, 1000)
+    with pytest.raises(CheckError, match=r"onnx takes .* at most 0.1 kB was asked for"), quiet():
+        pipeline.export(job.model, target="onnx", out=tmp_path, max_size=100, verify=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_without_it_fits(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def costly(job: Job, *_: object) -> list[str]:
+        asked.append(job.winograd)
+        return ["winograd"] if job.winograd else []
+
+    monkeypatch.setattr(pipeline, "costly_rules", costly)
+    with pytest.warns(UserWarning, match="is made without winograd: it takes"):
+        made = pipeline.export(job.model, target="onnx", out=tmp_path, max_size=1, verify=False)
+    assert asked == [True, False]
+    assert made.path.stem == f"{job.stem}_direct"
+    assert made.path.is_file()

@@ -20,8 +20,8 @@ from onenet.lowering.operators import QUANTIZE, QUANTIZERS
 Operator = Callable[..., Any]
 TIE = 1 / 16
 """In int8 steps, how near to the middle between two steps a value must lie to go either way. Another 3 % of values then go to
-their other neighbour, which is how far XNNPACK's and the reference kernels were seen apart. With 1/64 more faults are found, and
-right files of chaotic networks are refused."""
+their other neighbour, which is how far XNNPACK's and the reference kernels were seen apart. With 1/64 more faults are found,
+and right files of chaotic networks are refused."""
 
 
 MOVES = 1_000_003

@@ -26,6 +26,9 @@ INPUT_SIZE = (256, 256)
 """Height and width when nothing else says so: the paper's mask resolution (section 4)."""
 
 
+BOTH_WEIGHTS = "a weights file and random weights were both asked for; give one of them"
+
+
 def build(
     model: str | nn.Module | Callable[[], object] = DEFAULT,
     *,
@@ -59,8 +62,6 @@ def build(
     """
     if output not in OUTPUTS:
         raise RequestError(f"output {output!r} is not known; supported: {', '.join(OUTPUTS)}")
-    if weights and random_weights:
-        raise RequestError("a weights file and random weights were both asked for; give one of them")
     torch.manual_seed(seed)
     shape_options = {"width": width, "classes": classes, "kernel": kernel, "spatial": spatial}
     if isinstance(model, str) and not is_file_reference(model):
@@ -72,6 +73,8 @@ def build(
         given = [f"--{name}" for name, value in shape_options.items() if value is not None] + ["--config"] * bool(config)
         if given:
             raise RequestError(f"{', '.join(given)} shape the registry's models; your own factory decides its shape itself")
+        if weights and random_weights:
+            raise RequestError(BOTH_WEIGHTS)
         built = build_foreign(model, weights, input_size or INPUT_SIZE, seed=seed if random_weights else None)
     return built if output == "logits" else with_output(built, output)
 
@@ -91,25 +94,57 @@ def build_registered(
         path = entry.weights
         if path is None:
             raise RequestError(f"no trained weights are shipped for {entry.name}; {how_to_get_weights()}")
-    state = read_state(path) if path else None
+    state = system.own_keys(read_state(path)) if path else None
     config = system.configure(entry.options, published.model if published else None, state, shape_options)
     if path is None and not random_weights:
         raise RequestError(f"the configuration {published and published.file} names no weights; {how_to_get_weights()}")
     module = system.create(config)
     shipped = path is not None and path == entry.weights
-    if state is not None:
+    drawn: list[str] = []
+    if state is not None and path is not None:
         if shipped:
             check_shipped(system, entry, state, config)
-        load_into(module, state, f"weights {path.name if path else ''}")
+        drawn = drawn_parts(module, state, path.name, random_weights)
+        own = {key: value for key, value in module.state_dict().items() if part_of(key) in drawn}
+        load_into(module, {**own, **state}, f"weights {path.name}")
     name = system.name_of(config) if published else entry.name
     check_size(name, size, config.divisor)
     source = {
         "model": name,
         "paper": entry.paper,
         "config": config.as_dict(),
-        "weights": "random" if path is None else "shipped" if shipped else path.name,
+        "weights": "random" if path is None else "shipped" if shipped else weights_text(path, drawn),
     }
     return finish(module, name, size, config.channels_in, source, class_names(entry, shipped, config.classes))
+
+
+def part_of(key: str) -> str:
+    """``encoder`` of ``encoder.conv1.weight``: the part of a network that a tensor belongs to."""
+    return key.partition(".")[0]
+
+
+def drawn_parts(module: nn.Module, state: Mapping[str, Tensor], file: str, random_weights: bool) -> list[str]:
+    """Parts of a network that a checkpoint has nothing of, and that are drawn: a pretrained encoder has no decoder.
+
+    Raises:
+        RequestError: parts are missing and random weights were not asked for, or the other way round.
+    """
+    given = {part_of(key) for key in state}
+    parts = dict.fromkeys(part_of(key) for key in module.state_dict())
+    missing = [part for part in parts if part not in given] if given & set(parts) else []
+    if missing and not random_weights:
+        raise RequestError(
+            f"weights {file} hold the {' and '.join(part for part in parts if part in given)} only; for a network whose "
+            f"{' and '.join(missing)} is untrained, give --random-weights as well"
+        )
+    if random_weights and not missing:
+        raise RequestError(BOTH_WEIGHTS)
+    return missing
+
+
+def weights_text(path: Path, drawn: list[str]) -> str:
+    """``resnet34.pth, decoder random``: where weights are from."""
+    return ", ".join([path.name, *(f"{part} random" for part in drawn)])
 
 
 def check_size(name: str, size: tuple[int, int], divisor: int) -> None:

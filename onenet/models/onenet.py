@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from onenet.errors import RequestError
+from onenet.models.decoder import Decoder2D
 from onenet.models.system import System
 
 MEAN, STD = 0.45, 0.225
@@ -252,73 +253,6 @@ class Decoder1D(nn.Module):
         return x
 
 
-class Conv3x3(nn.Module):
-    """3x3 convolution with zero padding."""
-
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(c_in, c_out, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', H, W)."""
-        result: Tensor = self.conv(x)
-        return result
-
-
-class ConvBlock(nn.Module):
-    """``Conv3x3 -> BatchNorm -> ReLU``; the full-resolution level has the convolution only."""
-
-    def __init__(self, c_in: int, c_out: int, *, plain: bool) -> None:
-        super().__init__()
-        self.conv = Conv3x3(c_in, c_out)
-        self.bn = None if plain else nn.BatchNorm2d(c_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', H, W)."""
-        x = self.conv(x)
-        return x if self.bn is None else F.relu(self.bn(x))
-
-
-class UpSample(nn.Module):
-    """2x2 transposed convolution with stride 2."""
-
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__()
-        self.conv = nn.ConvTranspose2d(c_in, c_out, 2, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', 2H, 2W)."""
-        result: Tensor = self.conv(x)
-        return result
-
-
-class Decoder2D(nn.Module):
-    """The ``e`` decoder: ``up -> concat skip -> ConvBlock -> ConvBlock``, head at full resolution."""
-
-    def __init__(self, config: OneNetConfig) -> None:
-        super().__init__()
-        channels = config.channels
-        self.convs = nn.ModuleDict()
-        for i in range(config.layers, 0, -1):
-            c, top = channels[i - 1], i == 1
-            self.convs[f"up_{i}"] = UpSample(channels[i], c)
-            self.convs[f"channel_1_{i}"] = ConvBlock(c if top else 2 * c, c, plain=top)
-            self.convs[f"channel_2_{i}"] = ConvBlock(c, c, plain=top)
-            self.convs[f"head_{i}"] = Conv3x3(c, config.classes)
-        self.layers = config.layers
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """The features of every level -> class logits (N, K, H, W)."""
-        x = features[-1]
-        for i in range(self.layers, 0, -1):
-            x = self.convs[f"up_{i}"](x)
-            if i > 1:
-                x = torch.cat([x, features[i - 1]], 1)
-            x = self.convs[f"channel_2_{i}"](self.convs[f"channel_1_{i}"](x))
-        logits: Tensor = self.convs["head_1"](x)
-        return logits
-
-
 class OneNet(nn.Module):
     """OneNet as published: RGB in [0, 1], ``(N, channels_in, H, W)`` -> logits ``(N, classes, H, W)``.
 
@@ -329,7 +263,7 @@ class OneNet(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.decoder = Decoder1D(config) if config.variant == "ed" else Decoder2D(config)
+        self.decoder = Decoder1D(config) if config.variant == "ed" else Decoder2D(config.channels, config.classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1], (N, C, H, W) -> class logits (N, K, H, W)."""

@@ -64,3 +64,7 @@ class System(Generic[C]):
     def name_of(self, config: C) -> str:
         """What a network is called that an official configuration describes."""
         raise NotImplementedError
+
+    def own_keys(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A checkpoint under this system's own names: as it is, unless the system knows others' names for its parts."""
+        return dict(state)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from onenet.model import Model
 from onenet.models import REGISTRY
 from onenet.models.build import build
+from tests.conftest import awkward_onenet
 from tests.unit.refused import refused
 
 SHIPPED = [entry for entry in REGISTRY.values() if entry.weights]
@@ -85,7 +87,9 @@ def test_random_weights_are_seeded() -> None:
 
 
 def test_weights_and_random_weights_exclude_each_other(tmp_path: Path) -> None:
+    torch.save(awkward_onenet("ed").state_dict(), tmp_path / "a.pt")
     refused("give one of them", weights=tmp_path / "a.pt", random_weights=True)
+    refused("give one of them", torch.nn.Conv2d(3, 2, 1), weights=tmp_path / "a.pt", random_weights=True)
 
 
 @pytest.mark.parametrize(

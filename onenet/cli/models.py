@@ -18,13 +18,40 @@ if TYPE_CHECKING:
     from onenet.lowering import RuleResult
     from onenet.model import Model
 
+COLUMNS = ("name", "M param", "paper", "GFLOP", "its way", "paper", "MB", "paper")
+COUNTED = (
+    "One image of 256x256. FLOPs its way, and MB of activations, are counted as the paper counts them: docs/models.md says how."
+)
 SHOW_EXAMPLE = "onenet models show onenet-ed4 --lowering"
 
 
-def command(context: typer.Context) -> None:
+def command(
+    context: typer.Context,
+    table: Annotated[
+        bool, typer.Option("--table", help="Parameters, FLOPs and memory of each, beside what its paper prints.")
+    ] = False,
+) -> None:
     """List the models that can be exported."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        return
+    if table:
+        print_counts()
+    else:
         console.print_models()
+
+
+def print_counts() -> None:
+    """Count every registered model and print the table."""
+    try:
+        from onenet.models.counts import count_registered
+    except ImportError as error:
+        raise RequestError('counting a model needs PyTorch: pip install "onenet-export[export]"') from error
+    out = console.stdout()
+    rows = console.plain_table(*COLUMNS)
+    for name, card in models.REGISTRY.items():
+        rows.add_row(name, *count_registered(card).beside(card.published))
+    out.print(rows)
+    out.print(f"\n{COUNTED}", style="dim")
 
 
 def show_command(

@@ -16,6 +16,19 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
+class Published:
+    """What a paper prints of a model's size, for one image of 256x256."""
+
+    parameters: float
+    """Millions."""
+    parameter_mb: float
+    gflops: float
+    memory_mb: float
+    note: str = ""
+    """Where ours differs: why."""
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """One named model: what builds it and the options that make it this one."""
 
@@ -29,6 +42,7 @@ class ModelCard:
     """Where it was published."""
     order: int = 100
     """Place in the list."""
+    published: Published | None = None
 
     @property
     def weights(self) -> Path | None:

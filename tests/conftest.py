@@ -48,15 +48,17 @@ def shake(module: nn.Module, seed: int = 1) -> nn.Module:
 def enliven(module: nn.Module, example: Tensor) -> nn.Module:
     """Scale every convolution so that its outputs on ``example`` have mean 0 per channel and deviation 1 over all channels.
 
-    Random weights let a signal die on its way: the output is constant, and equals any other constant to 1e-5.
+    Random weights let a signal die on its way: the output is constant, and equals any other constant to 1e-5. Where there is
+    no bias, the mean stays.
     """
 
     def standardise(layer: nn.Module, _: object, result: Tensor) -> Tensor:
-        mean = result.mean([0, *range(2, result.dim())])
+        mean = result.mean([0, *range(2, result.dim())]) if layer.bias is not None else torch.zeros(result.shape[1])
         centred = result - mean.reshape([1, -1] + [1] * (result.dim() - 2))
         deviation = centred.square().mean().sqrt().clamp_min(1e-3)
         layer.weight.data /= deviation
-        layer.bias.data.sub_(mean).div_(deviation)
+        if layer.bias is not None:
+            layer.bias.data.sub_(mean).div_(deviation)
         return centred / deviation
 
     kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)

@@ -38,6 +38,17 @@ def test_models_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[-1] == "Any other network: --model path/to/file.py:factory"
 
 
+def test_the_table_of_sizes_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run("models", "--table")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    (line,) = (line for line in lines if line.startswith("onenet-e4 "))
+    assert line.split() == ["onenet-e4", "16.39", "16.39", "65.43", "78.42", "78.42", "639.63", "639.63"]
+    assert {line.split()[0] for line in lines if line} >= set(REGISTRY)
+
+
 def test_models_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = run("models", "show", "onenet-ed5")

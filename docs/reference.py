@@ -203,32 +203,32 @@ def models_table() -> str:
 
 # ---- models -------------------------------------------------------------------------------------------------------
 
-MODELS_TEXT = """
-The published systems that onenet builds by name, and what one inference of each takes on an image of 256x256
-(`onenet models --table`). Beside it stands table 2 of the paper, arXiv 2411.09838.
-"""
-HOW_COUNTED = """
-* **GFLOP** is two for each multiplication of convolutions and linear layers.
-* **its way** is how the paper counts. Its figures are torchinfo's: a transposed convolution counts with all of its weights
-  for every value of its result's plane, four times what a 2x2 one with stride 2 multiplies. That is why e4 has 78.42 there,
-  and 65.43 plainly.
-* **MB** is what all layers with parameters write, in float32, and once more for a backward pass. No runtime holds that:
-  [benchmarks/](benchmarks/) has what they do hold.
-* Table 2 says that OneNet was counted at 512x512. Its figures are those of 256x256, as the baselines' are.
-
-Only the code of OneNet is published, none of the U-Nets that it is compared with. They were found from the table: these have
-its parameters, bytes and memory. Where a figure differs:
-"""
+MODELS_TEXT = (
+    "The published systems that onenet builds by name, and what one inference of each takes on an image of 256x256 "
+    "(`onenet models --table`). Beside it stands table 2 of the paper, arXiv 2411.09838."
+)
+HOW_COUNTED = (
+    "**GFLOP** is two for each multiplication of convolutions and linear layers.",
+    "**its way** is how the paper counts. Its figures are torchinfo's: a transposed convolution counts with all of its "
+    "weights for every value of its result's plane, four times what a 2x2 one with stride 2 multiplies. That is why e4 has "
+    "78.42 there, and 65.43 plainly.",
+    "**MB** is what all layers with parameters write, in float32, and once more for a backward pass. No runtime holds that "
+    "much: [benchmarks/](benchmarks/) has what they hold.",
+    "Table 2 says that OneNet was counted at 512x512. Its figures are those of 256x256, as the baselines' are.",
+)
+FOUND = (
+    "Only the code of OneNet is published, none of the U-Nets that it is compared with. They were found from the table: "
+    "these have its parameters, bytes and memory. Where a figure differs:"
+)
 
 
 def models_page() -> str:
     """What every registered model takes, beside what its paper prints."""
     rows = [(f"`{name}`", *count_registered(card).beside(card.published)) for name, card in REGISTRY.items()]
     head = ("model", "M parameters", "paper", "GFLOP", "its way", "paper", "MB", "paper")
-    notes = [f"* `{name}`: {card.published.note}." for name, card in REGISTRY.items() if card.published and card.published.note]
-    return "\n".join(
-        ["# Models\n", HEAD, MODELS_TEXT.strip() + "\n", table(head, rows), HOW_COUNTED.strip() + "\n", *notes, ""]
-    )
+    notes = [(name, card.published.note) for name, card in REGISTRY.items() if card.published and card.published.note]
+    parts = ["# Models\n", HEAD, paragraph(MODELS_TEXT), table(head, rows), *map(item, HOW_COUNTED), "", paragraph(FOUND)]
+    return "\n".join([*parts, *(item(f"`{name}`: {note}.") for name, note in notes), ""])
 
 
 # ---- Python -------------------------------------------------------------------------------------------------------

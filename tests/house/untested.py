@@ -36,6 +36,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "unit/calibration/test_histogram.py": ("an estimator reads a histogram", ("calibration.estimators",)),
+    "unit/models/test_onenet.py": ("the second half of published networks", ("models.decoder",)),
     "export/test_runtimes.py": (
         "needs files that converters write",
         (

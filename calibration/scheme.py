@@ -49,8 +49,8 @@ class FixedRange(MinMaxObserver):  # type: ignore[misc]  # torchao ships no type
         if scale >= least:
             return False
         low, high = self.limits
-        factor = least / scale * (1 + 2.0**-20)  # rounding must not leave it below
-        self.set(low * factor, high * factor) if low < high else self.set(0.0, STEPS * least * factor)
+        enough = least * (1 + 2.0**-20)  # rounding must not leave it below
+        self.set(low * enough / scale, high * enough / scale) if low < high else self.set(0.0, STEPS * enough)
         return True
 
 

@@ -105,6 +105,16 @@ def cancelled() -> nn.Module:
     return net
 
 
+def silent_branches() -> nn.Module:
+    """Residual branches that give nothing but zeros, as those begin whose last scale is drawn as zero."""
+    net = Net(lambda net, x: net.head((z := (y := F.relu(net.a(x))) + net.b(y)) + net.c(z)))
+    with torch.no_grad():
+        for layer in (net.b, net.c):
+            layer.weight.zero_()
+            layer.bias.zero_()  # type: ignore[union-attr]  # it has one
+    return net
+
+
 HARD: dict[str, Callable[[], nn.Module]] = {
     "small filters": lambda: gammas(1e-3, 1e-4),
     "smaller filters": lambda: gammas(1e-5, 1e-6, 1e-8),
@@ -112,4 +122,5 @@ HARD: dict[str, Callable[[], nn.Module]] = {
     "faint branch": faint_branch,
     "nothing": nothing,
     "cancelled": cancelled,
+    "silent branches": silent_branches,
 }

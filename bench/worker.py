@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 import time
@@ -56,8 +57,9 @@ def answer(answers: IO[str], **content: Any) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """Type and first line of an exception."""
+    """Type and first line of an exception; of a path in it the last part, because a table is read on other machines."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    line = re.sub(r"(?<![\w.])/\S*/", "", line)
     return f"{type(error).__name__}: {line}"[:300] if line else type(error).__name__
 
 

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from bench.report import busy_lines
+from bench.zoo.networks import NETWORKS
 
 PAIRS = tuple(f"{target}-{precision}" for target in ("tflite", "onnx", "coreml") for precision in ("fp32", "int8"))
 TITLES = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
@@ -35,7 +36,7 @@ READING = """## How to read it
 
 def markdown(document: dict[str, Any]) -> str:
     networks = list(document["networks"].values())
-    parts = [INTRODUCTION, machine(document), "## In short\n", *summary(networks), ""]
+    parts = [INTRODUCTION, machine(document), "## In short\n", *summary(networks), "", *missing(networks)]
     for pair in PAIRS:
         target, precision = pair.split("-")
         parts += [f"## {TITLES[target]} {precision}\n", *table(networks, pair), ""]
@@ -61,6 +62,13 @@ def summary(networks: list[dict[str, Any]]) -> Iterator[str]:
         ratios = [value for each in cells if (value := ratio(each)) is not None]
         times = f"{median(ratios):.2f} | {sum(value > 1.03 for value in ratios)} of {len(ratios)}" if ratios else "- | -"
         yield f"| {title(pair)} | {written} | {refused} | {len(cells) - written - refused} | {usual} | {times} |"
+
+
+def missing(networks: list[dict[str, Any]]) -> Iterator[str]:
+    """What the tables do not say anything about."""
+    absent = NETWORKS.keys() - {each["name"] for each in networks}
+    if absent:
+        yield f"Not measured yet, of {len(NETWORKS)} in the list: {', '.join(sorted(absent))}.\n"
 
 
 def title(pair: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.worker import reason_of
 from bench.zoo import networks
 from bench.zoo.networks import NETWORKS, Network, settle
 from bench.zoo.page import PAIRS, markdown, ratio, summary
@@ -56,6 +57,16 @@ def test_the_summary_counts() -> None:
         "| TFLite int8 | 0 | 1 | 0 | 1 | 0.50 | 0 of 1 |",
     ]
     assert len(rows) == 2 + len(PAIRS)
+
+
+def test_networks_that_were_not_measured_are_named() -> None:
+    page = markdown(document(tflite_fp32=cell()))
+    assert f"Not measured yet, of {len(NETWORKS)} in the list: " in page and ", unet, " in page
+
+
+def test_a_reason_names_no_folder_of_this_machine() -> None:
+    error = ValueError("\n  passes failed: /a/b-1/site-packages/torch/conv.py:12: see torch/nn and 1/2\nmore")
+    assert reason_of(error) == "ValueError: passes failed: conv.py:12: see torch/nn and 1/2"
 
 
 def test_no_ratio_without_both_times() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from onenet.tasks import Task, recognize, task_of
 aten = torch.ops.aten
 Ending = Literal["probabilities", "labels", "picture", ""]
 """Empty: nothing tells."""
+Result = TypeVar("Result")
 
 LABELS = (aten.argmax.default,)
 PROBABILITIES = (aten._softmax.default, aten.sigmoid.default, aten.sigmoid_.default)
@@ -71,6 +72,16 @@ class Recorder(TorchDispatchMode):
         return result
 
 
+def recorded(run: Callable[[], Result]) -> tuple[Result, list[Call]]:
+    """What a run gives, and its operators in order: none where torch cannot show all of them, as in ``torch.cond``."""
+    try:
+        with Recorder() as recorder:
+            return run(), recorder.calls
+    except Exception:  # the network's own error is raised again
+        torch.compiler.reset()  # torch.cond is compiled, and what was compiled under the recorder fails without it
+        return run(), []
+
+
 def maker(value: object, calls: list[Call]) -> tuple[Call | None, list[Call]]:
     """The last call that made a tensor, and those before it; None for an input or a constant."""
     number = value.number if isinstance(value, Seen) else None
@@ -93,7 +104,7 @@ def ending_of(output: Tensor, image: Tensor, calls: list[Call]) -> tuple[Ending,
     """What one output is, as far as its last operators tell, and the shape of what that operator took.
 
     Args:
-        output: of a network that ran in a ``Recorder``, (N, C, ...).
+        output: of a network that ``recorded`` ran, (N, C, ...).
         image: what it was given.
         calls: what ran.
     """
@@ -125,7 +136,7 @@ def signature_of(results: Iterable[Tensor], image: Tensor, calls: list[Call]) ->
     Args:
         results: its outputs.
         image: what it was given, (1, C, H, W).
-        calls: what a ``Recorder`` kept.
+        calls: what ``recorded`` saw; nothing is known without any.
     """
     shapes = [(tuple(each.shape), str(each.dtype).removeprefix("torch.")) for each in results]
     task, outputs = recognize(shapes)

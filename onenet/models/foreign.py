@@ -20,7 +20,7 @@ from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models.checkpoint import load_into, read_state, state_sha256
-from onenet.models.endings import Recorder, signature_of
+from onenet.models.endings import recorded, signature_of
 from onenet.models.returns import Place, flat, is_flat, left_out, tensors_of, with_own_names
 from onenet.spec import ClassSpec, Layout, ModelSpec, Role, TensorSpec, numbered_classes
 from onenet.tasks import TASKS
@@ -235,9 +235,8 @@ def finish(
 ) -> Model:
     """A one-image model with its signature read off one run on zeros."""
     image = image_of(channels, size)
-    with Recorder() as recorder:
-        found = run_once(module.eval(), name, (image,))
-    task, outputs, count, doubt = signature_of(found.tensors.values(), found.inputs[0], recorder.calls)
+    found, calls = recorded(lambda: run_once(module.eval(), name, (image,)))
+    task, outputs, count, doubt = signature_of(found.tensors.values(), found.inputs[0], calls)
     if classes is None:
         classes = numbered_classes(count)
     outputs = with_own_names(outputs, tuple(found.tensors), [image.name])

@@ -51,9 +51,16 @@ def test_what_failed_is_shown_with_its_reason() -> None:
     assert page.count("<tr>") == 3
     assert "<td>coreml fp32</td>" in page and "<td>failed</td>" in page
     assert page.endswith("<p>failed at asinh &lt;here&gt;</p>")
-    reason = {"reason": "failed at asinh <here>", "operator": "asinh", "layer": "blocks.0", "printed": []}
+    reason = {
+        "error": "ConversionError",
+        "reason": "failed at asinh <here>",
+        "operator": "asinh",
+        "layer": "blocks.0",
+        "printed": [],
+    }
     assert one.as_dict() == {"target": "coreml", "precision": "fp32", "failed": reason}
-    assert failed(CheckError("wrong")).as_dict()["failed"] == {**reason, "reason": "wrong", "operator": "", "layer": ""}
+    wrong = {**reason, "error": "CheckError", "reason": "wrong", "operator": "", "layer": ""}
+    assert failed(CheckError("wrong")).as_dict()["failed"] == wrong
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import onenet
 from onenet.models.build import build
+from onenet.models.endings import recorded
 from onenet.models.output import Output
 from onenet.tasks import task_of
 
@@ -97,11 +98,13 @@ def test_what_runs_uses_them_as_they_are() -> None:
     assert probabilities_of(found, model.spec.outputs[0].role, 3) is found
 
 
-def test_a_run_keeps_no_activation() -> None:
-    from onenet.models.endings import Recorder
+def test_a_network_that_chooses_its_way_by_values_is_built() -> None:
+    net = Net(lambda x, _: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)))
+    assert build(net, input_size=SIZE).spec.outputs[0].shape == (1, 3, *SIZE)
 
-    with Recorder() as recorder:
-        onenet.build(Net(lambda x, _: x), input_size=SIZE)
-    held = [each for call in recorder.calls for each in (*call.taken, *call.made)]
+
+def test_a_run_keeps_no_activation() -> None:
+    _, calls = recorded(lambda: onenet.build(Net(lambda x, _: x), input_size=SIZE))
+    held = [each for call in calls for each in (*call.taken, *call.made)]
     assert held
     assert not any(isinstance(each, Tensor) for each in held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from statistics import median
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 from bench.report import busy_lines
 from bench.zoo.networks import NETWORKS
 
+COLUMNS = 118
 PAIRS = tuple(f"{target}-{precision}" for target in ("tflite", "onnx", "coreml") for precision in ("fp32", "int8"))
 TITLES = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
 INTRODUCTION = """# Public networks
 
-Look your network up: what `onenet-export` makes of it, beside the usual way of each format. Written by `make zoo`; do not
-edit. Every sample is in [benchmarks/networks.json](benchmarks/networks.json).
+Look your network up: what `onenet-export` makes of it, beside the usual way of each format. Written by `make zoo`; do
+not edit. Every sample is in [benchmarks/networks.json](benchmarks/networks.json).
 
 The networks come from the configurations of public packages. Nothing is downloaded: weights are random and seeded, and
 BatchNorm holds the statistics of the shipped images. Random weights are harsher on int8 than trained ones: compare the
@@ -26,10 +28,10 @@ READING = """## How to read it
   several outputs the worst. In int8 the figure in parentheses is that of the simulation, which the file is made from.
 * **usual** is `litert_torch.convert` (int8: and ai-edge-quantizer), `torch.onnx.export` (int8: and `quantize_static`),
   `coremltools.convert`. Core ML's own int8 needs a Mac.
-* **time** is the CPU time of one inference on one thread, ours divided by the usual way's, both in one process and asked in
-  turn: below 1 is faster. In int8 the second figure is divided by our own fp32.
-* **parts** is the number of pieces that XNNPACK takes of a TFLite file: 1 is best. **float** names the operators that an
-  int8 file still computes in float.
+* **time** is the CPU time of one inference on one thread, ours divided by the usual way's, both in one process and
+  asked in turn: below 1 is faster. In int8 the second figure is divided by our own fp32.
+* **parts** is the number of pieces that XNNPACK takes of a TFLite file: 1 is best. **float** names the operators that
+  an int8 file still computes in float.
 * **refused** files were written all the same, to measure them: `onenet-export` would not have published them.
 """
 
@@ -68,7 +70,8 @@ def missing(networks: list[dict[str, Any]]) -> Iterator[str]:
     """What the tables do not say anything about."""
     absent = NETWORKS.keys() - {each["name"] for each in networks}
     if absent:
-        yield f"Not measured yet, of {len(NETWORKS)} in the list: {', '.join(sorted(absent))}.\n"
+        text = f"Not measured yet, of {len(NETWORKS)} in the list: {', '.join(sorted(absent))}."
+        yield textwrap.fill(text, COLUMNS, break_on_hyphens=False) + "\n"
 
 
 def title(pair: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -22,14 +22,14 @@ from torch.nn import functional as F
 
 from onenet.errors import RequestError
 from onenet.models.decoder import Decoder2D
-from onenet.models.system import System
+from onenet.models.system import Halving, System
 
 MEAN, STD = 0.45, 0.225
 OFFICIAL_NAMES: dict[str, Literal["e", "ed"]] = {"ONENET": "e", "SEGONE": "ed"}
 
 
 @dataclass(frozen=True)
-class OneNetConfig:
+class OneNetConfig(Halving):
     """What fixes a OneNet's shape. Defaults are the paper's (section 4): width 64, three bottleneck blocks, kernel 9."""
 
     variant: Literal["e", "ed"]
@@ -44,10 +44,7 @@ class OneNetConfig:
     def __post_init__(self) -> None:
         if self.variant not in ("e", "ed"):
             raise RequestError(f"OneNet variant {self.variant!r} is not known; supported: 'e', 'ed'")
-        for field in ("layers", "width", "classes", "channels_in", "repeat"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < 1:
-                raise RequestError(f"OneNet {field} must be a whole number of at least 1, found {value!r}")
+        self.require_whole("OneNet", ("layers", "width", "classes", "channels_in", "repeat"))
         if self.kernel is not None and (not isinstance(self.kernel, int) or self.kernel < 1 or self.kernel % 2 == 0):
             raise RequestError(
                 f"OneNet kernel must be an odd whole number, found {self.kernel!r}: an even spatial convolution would "
@@ -111,15 +108,6 @@ class OneNetConfig:
     def channels(self) -> list[int]:
         """Encoder channels per level: width, 2 width, 4 width, ..."""
         return [self.width * 2**i for i in range(self.layers + 1)]
-
-    @property
-    def divisor(self) -> int:
-        """Height and width of an input must be multiples of this: every level halves them."""
-        return int(2**self.layers)
-
-    def as_dict(self) -> dict[str, object]:
-        """Field -> value, as a manifest holds it."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 class Conv1DBlock(nn.Module):

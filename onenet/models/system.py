@@ -7,6 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
 
+from onenet.errors import RequestError
+
 
 class Config(Protocol):
     """What fixes the shape of a system's network. Equal configurations give networks of one shape."""
@@ -29,6 +31,28 @@ class Config(Protocol):
     def as_dict(self) -> dict[str, object]:
         """The configuration as manifests hold it."""
         ...
+
+
+class Halving:
+    """What configurations share, as frozen dataclasses, whose network halves an image ``layers`` times."""
+
+    layers: int
+
+    @property
+    def divisor(self) -> int:
+        """Height and width of an input must be multiples of this: every level halves them."""
+        return int(2**self.layers)
+
+    def as_dict(self) -> dict[str, object]:
+        """Field -> value, as a manifest holds it."""
+        return dict(vars(self))
+
+    def require_whole(self, what: str, names: tuple[str, ...]) -> None:
+        """Refuse, with a RequestError, fields that are no whole numbers of at least 1."""
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise RequestError(f"{what} {name} must be a whole number of at least 1, found {value!r}")
 
 
 C = TypeVar("C", bound=Config)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from onenet.errors import RequestError
 from onenet.models.decoder import ConvBlock, Decoder2D
 from onenet.models.onenet import MEAN, STD
-from onenet.models.system import System
+from onenet.models.system import Halving, System
 
 RESNET_BLOCKS = (3, 4, 6, 3)
 """Blocks of each stage, of ResNet-34 and ResNet-50 alike."""
@@ -35,7 +35,7 @@ CLASSIFIER = "fc."
 
 
 @dataclass(frozen=True)
-class UNetConfig:
+class UNetConfig(Halving):
     """What fixes a U-Net's shape. Defaults are the paper's."""
 
     encoder: str
@@ -49,21 +49,9 @@ class UNetConfig:
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
             raise RequestError(f"U-Net encoder {self.encoder!r} is not known; supported: {', '.join(ENCODERS)}")
-        for field in ("layers", "width", "classes", "channels_in"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < 1:
-                raise RequestError(f"U-Net {field} must be a whole number of at least 1, found {value!r}")
+        self.require_whole("U-Net", ("layers", "width", "classes", "channels_in"))
         if self.encoder.startswith("resnet") and self.layers != 5:
             raise RequestError(f"a {self.encoder} halves an image 5 times, found layers {self.layers}")
-
-    @property
-    def divisor(self) -> int:
-        """Height and width of an input must be multiples of this."""
-        return int(2**self.layers)
-
-    def as_dict(self) -> dict[str, object]:
-        """Field -> value, as a manifest holds it."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 class ConvLevels(nn.Module):

@@ -187,8 +187,7 @@ class CoreMLExporter(Exporter):
         with quiet():
             with interrupt_later():
                 import coremltools as ct  # 9 s: only here
-            exported = torch.export.export(job.arranged.module, job.model.example(), strict=False)
-            program = in_known_operators(exported.run_decompositions({}))
+            program = in_known_operators(job.program.run_decompositions({}))
             try:
                 model = converted(ct, program, job)
             except Exception:  # of any kind; saying every argument always would make other files of the same values

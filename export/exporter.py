@@ -47,7 +47,7 @@ class Exporter:
         """Names that the artifact has for operators -> the program's own; empty where they are equal.
 
         Args:
-            program: what ``named_program`` returns for the job.
+            program: the job's.
         """
         del program
         return {}

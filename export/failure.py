@@ -21,7 +21,7 @@ from onenet.base.text import one_line, without_style
 from onenet.errors import CheckError, ConversionError, OneNetError, RequestError
 from onenet.exporters.exporter import exporter_of
 from onenet.exporters.job import Job
-from onenet.exporters.layers import named_module, named_program
+from onenet.exporters.layers import named_module
 from onenet.lowering.graph import layer_of, name_of
 from onenet.lowering.operators import WEIGHTED
 from onenet.targets import TARGETS
@@ -136,8 +136,7 @@ def culprit_of(error: BaseException, job: Job, path: Path | None = None) -> Culp
     """
     try:
         with quiet():
-            program = named_program(job)
-            module, theirs = named_module(program), exporter_of(job.target).layer_names(program)
+            module, theirs = named_module(job.program), exporter_of(job.target).layer_names(job.program)
     except Exception:  # it only explains another failure, which may be this one
         return None
     known = {node.name: node for node in module.graph.nodes if node.op == "call_function"}

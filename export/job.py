@@ -6,8 +6,11 @@ import functools
 import re
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
+from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
 from onenet.lowering import ArrangedModule, arrange
 from onenet.model import Model
@@ -60,6 +63,12 @@ class Job:
         winograd = self.winograd and self.precision == "fp32"
         without = self.left_out.rules if self.left_out else ()
         return arrange(module, self.model.example(), self.target, winograd=winograd, without=without)
+
+    @functools.cached_property
+    def program(self) -> ExportedProgram:
+        """``arranged`` as converters read it, every operator under the name that it has in the artifact. Nobody changes it."""
+        with quiet():
+            return torch.export.export(self.arranged.module, self.model.example(), strict=False)
 
     @property
     def file_name(self) -> str:

@@ -47,14 +47,6 @@ from onenet.runtimes.session import LayerValue
 Floats = NDArray[np.float32]
 
 
-def named_program(job: Job) -> ExportedProgram:
-    """What the job's converter reads, every operator under the name that it has in the artifact.
-
-    Converters export what they read once more, and name operators after it in graph order. So does this.
-    """
-    return torch.export.export(job.arranged.module, job.model.example(), strict=False)
-
-
 def named_module(program: ExportedProgram) -> GraphModule:
     """A program as a module whose operators can be run one by one."""
     return plain(program.module(check_guards=False))
@@ -188,9 +180,8 @@ class Reference:
     def __init__(self, job: Job) -> None:
         self.job = job
         with quiet():
-            program = named_program(job)
-            self.module = named_module(program)
-            self.names = exporter_of(job.target).layer_names(program)
+            self.module = named_module(job.program)
+            self.names = exporter_of(job.target).layer_names(job.program)
         self.places = places_of(self.module, job)
 
     def float_values(self, inputs: Sequence[Tensor]) -> dict[tuple[str, ...], Floats]:
@@ -211,7 +202,7 @@ class Reference:
             return self.module, self.places
         job = dataclasses.replace(self.job, quantized=None, precision="fp32")
         with quiet():
-            module = named_module(named_program(job))
+            module = named_module(job.program)
         return module, places_of(module, job)
 
     def wrong(self, place: LayerPlace, found: Difference) -> str | None:

@@ -247,13 +247,12 @@ class OnnxExporter(Exporter):
 
     def convert(self, job: Job, path: Path) -> None:
         """Write the artifact, without its manifest, to ``path``."""
-        module: nn.Module = job.arranged.module
         spec = job.model.spec
         with quiet():
-            if job.precision == "fp16":
-                module = HalfInside(copied(job.arranged.module)).eval()
+            half = job.precision == "fp16"
+            source = HalfInside(copied(job.arranged.module)).eval() if half else job.program
             program = torch.onnx.export(
-                module,
+                source,
                 job.model.example(),
                 dynamo=True,
                 verbose=False,

@@ -29,7 +29,7 @@ from onenet.calibration.quantized import QuantizedModel
 from onenet.exporters.exporter import Exporter, Scales
 from onenet.exporters.fences import Fenced
 from onenet.exporters.job import Job, Named
-from onenet.exporters.layers import named_module, named_program
+from onenet.exporters.layers import named_module
 
 METADATA = "onenet"
 
@@ -41,7 +41,7 @@ def converted(job: Job) -> bytes:
     from litert_torch.quantize.quant_config import QuantConfig
 
     spec = job.model.spec
-    named = named_module(named_program(job))
+    named = named_module(job.program)
     module = Named(Labelled(named), spec.inputs, spec.outputs, nhwc=True)
     feeds = {t.name: torch.zeros(t.in_layout("NHWC").shape, dtype=getattr(torch, t.dtype)) for t in spec.inputs}
     # The quantizer given here only tells the converter that the program is statically quantized; the scales are ours.

@@ -20,7 +20,7 @@ from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.samples import Samples
 from onenet.exporters.job import Job, as_list
-from onenet.exporters.layers import named_module, named_program, places_of
+from onenet.exporters.layers import named_module, places_of
 from onenet.exporters.pipeline import export, make_job
 from onenet.model import Model
 from onenet.runtimes import parity
@@ -146,7 +146,7 @@ def tally(
 def mutants(path: Path, target: str, job: Job, folder: Path, most: int) -> Iterator[tuple[str, Path]]:
     """Copies of a file, each with the weights of one convolution changed; of at most so many, evenly spaced."""
     with quiet():
-        module = named_module(named_program(job))
+        module = named_module(job.program)
     layers = [place for place in places_of(module, job).values() if place.operators[0].startswith("conv2d")]
     places = np.unique(np.linspace(0, len(layers) - 1, most).round().astype(int))
     for layer in [layers[place] for place in places]:

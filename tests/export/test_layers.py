@@ -27,7 +27,7 @@ from onenet.errors import CheckError, RequestError
 from onenet.exporters import tflite
 from onenet.exporters.exporter import exporter_of
 from onenet.exporters.job import Job
-from onenet.exporters.layers import Reference, compare, first_bad_layer, named_program
+from onenet.exporters.layers import Reference, compare, first_bad_layer
 from onenet.exporters.pipeline import make_job
 from onenet.exporters.rebuild import rebuild
 from onenet.lowering import ArrangedModule
@@ -277,7 +277,7 @@ def test_tensors_have_the_names_of_their_operators(precision: str, artifacts: Ar
     assert {"image", "logits", "relu_3", "relu_14", "cat", "cat_1", "conv2d.weight", "conv2d_18.bias"} <= set(names)
     job = make_job(quantized_of("ed") if precision == "int8" else model_of("ed"), "tflite", precision, "float")
     ends = {"image", "logits"}
-    known = {node.name for node in named_program(job).graph.nodes} | ends | {f"{name}_float" for name in ends}
+    known = {node.name for node in job.program.graph.nodes} | ends | {f"{name}_float" for name in ends}
     assert {name.partition(".")[0] for name in names} <= known
 
 

@@ -16,7 +16,7 @@ from onenet.calibration.calibrate import calibrate
 from onenet.errors import CheckError, ConversionError, RequestError, ToolError
 from onenet.exporters.failure import Culprit, culprit_of, explained, explained_as, reason_of, tries_of
 from onenet.exporters.job import Job
-from onenet.exporters.layers import named_module, named_program
+from onenet.exporters.layers import named_module
 from onenet.exporters.pipeline import make_job
 from onenet.lowering import lower
 from onenet.lowering.graph import layer_of
@@ -89,7 +89,7 @@ def translate(nodes: Sequence[Node], wrong: str) -> None:
     ],
 )
 def test_the_node_that_a_loop_stands_at(decomposed: bool, name: str, operator: str, layer: str, job: Job) -> None:
-    program = named_program(job)
+    program = job.program
     with quiet():
         graph = program.run_decompositions({}).graph if decomposed else program.graph
     assert culprit_of(raised(lambda: translate(list(graph.nodes), name)), job) == Culprit(operator, layer)
@@ -104,7 +104,7 @@ def test_it_is_found_behind_errors_that_were_raised_from_it(job: Job) -> None:
 
     def convert() -> None:
         try:
-            Stops(named_module(named_program(job))).run(*job.model.example())
+            Stops(named_module(job.program)).run(*job.model.example())
         except Exception:
             raise ValueError("unsuccessful") from None
 
@@ -119,7 +119,7 @@ def test_it_is_found_behind_errors_that_were_raised_from_it(job: Job) -> None:
 
     def keep() -> None:
         try:
-            Stops(named_module(named_program(job))).run(*job.model.example())
+            Stops(named_module(job.program)).run(*job.model.example())
         except Exception as error:
             raise RuntimeError("this is step 3/3") from error
 
@@ -151,7 +151,7 @@ def test_a_word_that_is_an_operator_by_chance_is_none(job: Job) -> None:
 
 
 def test_what_a_rule_made_of_a_layer_is_still_that_layer(job: Job) -> None:
-    layers = {node.name: layer_of(node) for node in named_program(job).graph.nodes if node.op == "call_function"}
+    layers = {node.name: layer_of(node) for node in job.program.graph.nodes if node.op == "call_function"}
     assert list(dict.fromkeys(layers.values())) == [
         *("stem", "blocks.0.conv", "blocks.0.act", "blocks.0", "blocks.1.conv", "blocks.1.act", "blocks.1", "", "head")
     ]
@@ -159,7 +159,7 @@ def test_what_a_rule_made_of_a_layer_is_still_that_layer(job: Job) -> None:
 
 
 def test_int8_names_the_layer_for_a_recipe(int8_job: Job) -> None:
-    nodes = list(named_program(int8_job).graph.nodes)
+    nodes = list(int8_job.program.graph.nodes)
     culprit = culprit_of(raised(lambda: translate(nodes, "conv2d_1")), int8_job)
     assert culprit is not None
     assert (culprit.operator, culprit.name) == ("conv2d", "conv2d_1")
@@ -171,7 +171,7 @@ def test_int8_names_the_layer_for_a_recipe(int8_job: Job) -> None:
 
 def test_one_line_with_all_of_it(job: Job) -> None:
     with pytest.raises(ConversionError) as caught, explained(job, "converting"):
-        translate(list(named_program(job).graph.nodes), "softplus")
+        translate(list(job.program.graph.nodes), "softplus")
     expected = (
         f"converting {job.model.spec.name} for onnx fp32 failed at softplus in layer blocks.0.act: KeyError: no such kernel; "
         "try another target (-t tflite or -t coreml), other operators in place of softplus"

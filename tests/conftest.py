@@ -49,10 +49,13 @@ def enliven(module: nn.Module, example: Tensor) -> nn.Module:
     """Scale every convolution so that its outputs on ``example`` have mean 0 per channel and deviation 1 over all channels.
 
     Random weights let a signal die on its way: the output is constant, and equals any other constant to 1e-5. Where there is
-    no bias, the mean stays.
+    no bias, the mean stays. A convolution of one value an image, behind a mean over all of it, is left alone: scaling the
+    little that two images differ by to 1 would enlarge every rounding before it as much.
     """
 
     def standardise(layer: nn.Module, _: object, result: Tensor) -> Tensor:
+        if result[0, 0].numel() == 1:
+            return result
         mean = result.mean([0, *range(2, result.dim())]) if layer.bias is not None else torch.zeros(result.shape[1])
         centred = result - mean.reshape([1, -1] + [1] * (result.dim() - 2))
         deviation = centred.square().mean().sqrt().clamp_min(1e-3)

@@ -89,6 +89,19 @@ class System(Generic[C]):
         """What a network is called that an official configuration describes."""
         raise NotImplementedError
 
+    def refuse_onenet_options(self, what: str, published: Mapping[str, object] | None, asked: Mapping[str, object]) -> None:
+        """Refuse, with a RequestError, what only OneNets have.
+
+        Args:
+            what: the network, with its article: ``a U-Net``.
+            published, asked: as ``configure`` takes them.
+        """
+        if published is not None:
+            raise RequestError(f"official configurations describe OneNets; leave --config out for {what}")
+        foreign = [f"--{name}" for name in ("kernel", "spatial") if asked.get(name) is not None]
+        if foreign:
+            raise RequestError(f"{', '.join(foreign)} shape OneNets; {what} has no spatial 1D convolution like theirs")
+
     def own_keys(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A checkpoint under this system's own names: as it is, unless the system knows others' names for its parts."""
         return dict(state)

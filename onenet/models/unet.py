@@ -215,11 +215,7 @@ class UNetSystem(System[UNetConfig]):
         asked: Mapping[str, object],
     ) -> UNetConfig:
         """A checkpoint fills in what nobody states; what is stated and differs from it is left to fail on the first key."""
-        if published is not None:
-            raise RequestError("official configurations describe OneNets; leave --config out for a U-Net")
-        foreign = [f"--{name}" for name in ("kernel", "spatial") if asked.get(name) is not None]
-        if foreign:
-            raise RequestError(f"{', '.join(foreign)} shape OneNets; a U-Net has no spatial 1D convolution")
+        self.refuse_onenet_options("a U-Net", published, asked)
         options: dict[str, Any] = dict(named)
         config = UNetConfig(**{**(shape_of(state, options["encoder"]) if state else {}), **options})
         changes: dict[str, Any] = {key: asked[key] for key in ("width", "classes") if asked.get(key) is not None}

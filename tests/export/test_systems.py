@@ -29,7 +29,7 @@ PRECISIONS = ("fp32", "int8", "fp16")
 @functools.cache
 def lowered(name: str) -> Model:
     model = onenet.build(name, width=WIDTH, classes=CLASSES, random_weights=True, input_size=(32, 64))
-    enliven(model.module, torch.from_numpy(smooth_images(2, 3, 32, 64)))
+    enliven(model.module, torch.from_numpy(smooth_images(4, 3, 32, 64)))
     with quiet():
         return onenet.lower(model)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -15,12 +16,12 @@ from onenet.calibration.estimators import ESTIMATORS, Range, int8_error
 from onenet.calibration.histogram import Histogram
 from onenet.calibration.limits import make_room_for_biases, widen_activations
 from onenet.calibration.observe import Calibration, trace
-from onenet.calibration.quantized import QuantizedModel, converted
+from onenet.calibration.quantized import InFloat, QuantizedModel, converted
 from onenet.calibration.recipe import W8, Recipe
 from onenet.calibration.record import CalibrationRecord, ModelIdentity, Site, identified
 from onenet.calibration.scheme import FixedRange, Int8Quantizer, observe_weights, origins, scales_of
 from onenet.errors import RequestError
-from onenet.lowering.graph import copied
+from onenet.lowering.graph import copied, name_of
 from onenet.lowering.operators import DEQUANTIZE
 from onenet.lowering.proof import outputs
 from onenet.lowering.threads import in_order
@@ -68,7 +69,8 @@ def quantize(model: Model, record: CalibrationRecord, traced: GraphModule | None
     """The quantized program that a record describes; deterministic. ``traced``: the model's program, where there is one."""
     program = copied(traced) if traced else trace(model)
     shift_biases(program, record)
-    prepared = prepare_pt2e(program, Int8Quantizer(record.recipe))
+    quantizer = Int8Quantizer(record.recipe)
+    prepared = prepare_pt2e(program, quantizer)
     for name, (observer, _) in scales_of(prepared).items():
         if name not in record.sites:
             raise RequestError(f"the calibration record has no range for {name}; calibrate this model anew")
@@ -76,7 +78,14 @@ def quantize(model: Model, record: CalibrationRecord, traced: GraphModule | None
     observe_weights(prepared)
     make_room_for_biases(prepared)
     reference = converted(prepared, folded=True)
-    return QuantizedModel(model, reference, prepared, record, output_scales(reference))
+    kept = in_float(quantizer) if record.recipe.calibrated else ()
+    return QuantizedModel(model, reference, prepared, record, output_scales(reference), kept)
+
+
+def in_float(quantizer: Int8Quantizer) -> tuple[InFloat, ...]:
+    """What a quantizer left in float, by operator and reason, the most frequent first."""
+    kinds = Counter((name_of(node), why) for node, why in quantizer.kept.items())
+    return tuple(InFloat(name, count, why) for (name, why), count in kinds.most_common())
 
 
 # --- statistics to decisions ------------------------------------------------

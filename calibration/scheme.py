@@ -92,6 +92,13 @@ def weight_spec(limit: int) -> QuantizationSpec:
     )
 
 
+ASKED = "the recipe says so"
+BETWEEN = "it reads what stays in float"
+MASKS = "one of its constants switches values off"
+NORMALISES = "its values may have any size"
+NO_FORM = "int8 has no form for it"
+
+
 class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
     """Annotates an exported program with the scheme above as a recipe says, in graph order."""
 
@@ -99,27 +106,41 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         super().__init__()
         self.recipe = recipe
         self.weight = weight_spec(recipe.weight_limit)
+        self.kept: dict[Node, str] = {}
+        """What computes in float although the recipe asks for int8, and why."""
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Annotate every operator that is quantized; the same program."""
         floats: set[Node] = set()  # what layers that the recipe keeps in float lead to, up to the next layer
         islands = float_islands(model)
         for node in model.graph.nodes:
-            if node.op != "call_function" or is_annotated(node) or node in islands:
+            if node.op != "call_function" or is_annotated(node):
                 continue
-            if is_layer(node):
+            if node in islands:
+                self.kept[node] = NORMALISES
+            elif is_layer(node):
                 floats.update(self.annotate_weighted(node))
-            elif not (self.recipe.calibrated and is_float(node)) or stays_float(node, floats) or reads_mask(node, model):
+            elif not (self.recipe.calibrated and is_float(node)):
                 floats.add(node)
-            elif node.target is aten.cat.default:
-                annotate_concat(node)
-            elif node.target in SAME_SCALE:
-                annotate_same_scale(node)
-            elif node.target in NEW_SCALE:
-                annotate_with_relu(node, {each: spec_of(each) for each in float_inputs(node)}, ACTIVATION)
-            elif node.target in FIXED_SCALE:
-                annotate(node, {each: spec_of(each) for each in float_inputs(node)}, PROBABILITY)
+            elif stays_float(node, floats) or reads_mask(node, model):
+                floats.add(node)
+                self.kept[node] = BETWEEN if stays_float(node, floats) else MASKS
+            else:
+                self.annotate_between(node)
         return model
+
+    def annotate_between(self, node: Node) -> None:
+        """An operator between layers."""
+        if node.target is aten.cat.default:
+            annotate_concat(node)
+        elif node.target in SAME_SCALE:
+            annotate_same_scale(node)
+        elif node.target in NEW_SCALE:
+            annotate_with_relu(node, {each: spec_of(each) for each in float_inputs(node)}, ACTIVATION)
+        elif node.target in FIXED_SCALE:
+            annotate(node, {each: spec_of(each) for each in float_inputs(node)}, PROBABILITY)
+        else:
+            self.kept[node] = NO_FORM
 
     def annotate_weighted(self, node: Node) -> list[Node]:
         """A convolution or linear layer; returns the operators of it that give floats."""
@@ -128,7 +149,10 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         inputs = {"int8": {source: spec_of(source), weight: self.weight}, "w8": {weight: self.weight}, "float": {}}[precision]
         result = ACTIVATION if precision == "int8" else None
         results = annotate_with_relu(node, inputs, result)
-        return [] if result else results
+        if result:
+            return []
+        self.kept |= dict.fromkeys(results, ASKED)
+        return results
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to check: an operator outside the scheme stays in float."""

@@ -22,6 +22,8 @@ USUAL_DB = 20.0
 USUAL_LABELS = 0.95
 MOST_NAMED = 3
 """Outputs that a line names."""
+USUAL_SHARE = 0.2
+"""Of the operators in float. With fewer, int8 was faster than fp32 on every network of docs/networks.md."""
 
 
 def advise(job: Job, batches: Sequence[Mapping[str, Array]], where: str) -> str:
@@ -43,6 +45,22 @@ def advise(job: Job, batches: Sequence[Mapping[str, Array]], where: str) -> str:
     return (
         f"int8 of {job.model.spec.name} keeps {some(kept)} on {where}{from_layer}. Keep layers in float with --min-sqnr "
         f"{USUAL_DB:.0f} or --max-drop 1, or take -p w8"
+    )
+
+
+def advise_on_speed(job: Job) -> str:
+    """A line where so much of an int8 program is computed in float that it may gain no time; empty where it is not.
+
+    Each operator in float stands between one that makes floats of its input and one that makes integers of its result.
+    """
+    assert job.quantized is not None
+    share = job.quantized.float_share
+    if share < USUAL_SHARE:
+        return ""
+    names = dict.fromkeys(each.operator for each in job.quantized.in_float)
+    return (
+        f"int8 of {job.model.spec.name} computes {share:.0%} of its operators in float: {some(list(names))}. It may be "
+        "no faster than fp32: measure both with onenet bench"
     )
 
 

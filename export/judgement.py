@@ -14,7 +14,7 @@ from onenet.base.text import one_line
 from onenet.calibration.outputs import Feeds, float_outputs, outputs_of
 from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, OneNetError
-from onenet.exporters.advice import advise
+from onenet.exporters.advice import advise, advise_on_speed
 from onenet.exporters.alone import wrong_layer
 from onenet.exporters.job import Job
 from onenet.exporters.layers import first_bad_layer
@@ -91,7 +91,7 @@ def measure_alone(job: Job, path: Path, evaluation: Samples | LabelledImages) ->
 
 
 def cautions_of(job: Job, artifact: Artifact, evaluation: Samples | LabelledImages | None) -> tuple[str, ...]:
-    """Whether int8 is good enough, on a few evaluation samples or, without any, on the golden input."""
+    """Whether int8 is good enough, on a few evaluation samples or, without any, on the golden input; and fast enough."""
     if job.precision != "int8":
         return ()
     with quiet():
@@ -99,7 +99,7 @@ def cautions_of(job: Job, artifact: Artifact, evaluation: Samples | LabelledImag
             line = advise(job, [parity.read_golden(artifact)[0]], "the golden input")
         else:
             line = advise(job, few(job, evaluation), f"{PICTURES} evaluation samples")
-    return (line,) if line else ()
+    return tuple(each for each in (line, advise_on_speed(job)) if each)
 
 
 def refuse_failed(job: Job, path: Path, verification: parity.Verification) -> None:

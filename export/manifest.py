@@ -62,6 +62,7 @@ def make_manifest(
         "preprocessing": PREPROCESSING,
         "source": spec.source,
         "lowering": lowering_of(job),
+        "in_float": [dataclasses.asdict(each) for each in job.quantized.in_float] if job.quantized else [],
         "recipe": record.recipe.as_dict() if record else None,
         "calibration": {"id": record.id, "samples": record.samples} if record and record.samples else None,
         "tiling": job.model.tiling.as_dict() if job.model.tiling else None,

@@ -119,6 +119,7 @@ def print_exported(exports: Exports, *, verbose: bool = False) -> None:
         exports: at least one artifact, and what could not be made.
         verbose: with the last lines that the converter of what failed printed.
     """
+    from onenet.calibration.quantized import in_float_text
     from onenet.tasks import metrics
 
     if exports.search is not None:
@@ -149,6 +150,8 @@ def print_exported(exports: Exports, *, verbose: bool = False) -> None:
     if exports.quantized is not None:
         record = exports.quantized.record
         notes.append(f"Calibrated on {record.samples} images ({record.recipe.estimator}), calibration {record.id}.")
+        if exports.quantized.in_float:
+            notes.append(f"In float: {in_float_text(exports.quantized.in_float)}.")
     for note in notes:
         out.print(note, style="dim")
     for artifact in exports:

@@ -15,11 +15,13 @@ from onenet.base.metrics import sqnr_db
 from onenet.calibration.islands import float_islands
 from onenet.calibration.observe import trace
 from onenet.calibration.quantized import QuantizedModel
+from onenet.calibration.scheme import NO_FORM, NORMALISES
 from onenet.lowering.graph import name_of
 from onenet.lowering.operators import QUANTIZE
 from onenet.lowering.proof import outputs
 from onenet.models.build import build
 from tests.conftest import smooth_images
+from tests.unit.calibration.programs import float_operators
 
 SIZE = (16, 24)
 
@@ -72,6 +74,8 @@ def test_a_norm_is_one_island(name: str) -> None:
     assert island(function) == expected
     made = quantized(function)
     inner = [n.all_input_nodes[0].target for n in made.reference.graph.nodes if n.target is QUANTIZE]
+    assert Counter({each.operator: each.count for each in made.in_float}) == float_operators(made.reference)
+    assert {each.why for each in made.in_float} <= {NORMALISES, NO_FORM}
     assert len(inner) == 4  # the image, what the norm reads, what it gives, the result
     image = torch.from_numpy(smooth_images(9, 3, *SIZE)[8:])
     found = sqnr_db(*(outputs(each, [image])[0].numpy() for each in (made.model.module, made.reference)))

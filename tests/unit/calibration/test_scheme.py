@@ -19,9 +19,9 @@ import onenet
 from onenet.base.metrics import sqnr_db
 from onenet.calibration.decide import decide
 from onenet.calibration.observe import Calibration, observe
-from onenet.calibration.quantized import QuantizedModel
+from onenet.calibration.quantized import InFloat, QuantizedModel
 from onenet.calibration.recipe import INT8, W8, Recipe, Rule, x86_safe
-from onenet.calibration.scheme import layers_of
+from onenet.calibration.scheme import ASKED, BETWEEN, NO_FORM, layers_of
 from onenet.lowering.operators import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, RELU, WEIGHTED, aten
 from onenet.lowering.proof import outputs
 from onenet.model import Model
@@ -86,7 +86,7 @@ def test_a_relu_shares_the_scale_of_the_operator_before_it(join: Callable[[Tenso
     assert [user.target for user in last.users] == [QUANTIZE]
     (quantize,) = last.users
     assert quantize.args[2] == -128, "half of the steps are below zero"
-    assert float_operators(made.reference) == []
+    assert not float_operators(made.reference)
     assert first is not last
 
 
@@ -197,7 +197,29 @@ def test_probabilities_in_a_concat_take_its_scale() -> None:
 def test_computed_weights_stay_in_float_and_are_listed() -> None:
     calibration = observed("computed weights")
     assert [name for _, name in layers_of(calibration.program)] == ["conv2d_1"]
-    assert float_operators(decide(calibration, QUICK).reference) == ["conv2d", "mean"]
+    model = decide(calibration, QUICK)
+    assert model.in_float == (InFloat("mean", 1, NO_FORM), InFloat("conv2d", 1, NO_FORM))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_what_is_said_to_stay_in_float_does(name: str) -> None:
+    model = decide(observed(name), QUICK)
+    assert float_operators(model.reference) == said_of(model)
+
+
+@pytest.mark.parametrize("name", ["squeeze and excite", "sigmoid into concat", "relu and its input", "linear"])
+def test_what_a_recipe_keeps_in_float_is_said(name: str) -> None:
+    calibration = observed(name)
+    for _, layer in layers_of(calibration.program):
+        model = decide(calibration, replace(QUICK, rules=(Rule("float", name=layer), Rule("int8"))))
+        assert float_operators(model.reference) == said_of(model)
+        assert {each.why for each in model.in_float} <= {ASKED, BETWEEN}
+        assert 0 < model.float_share < 1
+    assert decide(calibration, W8).in_float == (), "of a recipe that quantizes weights alone, all is float"
+
+
+def said_of(model: QuantizedModel) -> Counter[str]:
+    return sum((Counter({each.operator: each.count}) for each in model.in_float), Counter())
 
 
 # --- recipes ----------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import onenet
 from onenet.base.quiet import quiet
-from onenet.exporters.advice import USUAL_DB, advise
+from onenet.exporters.advice import USUAL_DB, advise, advise_on_speed
 from onenet.exporters.job import Job
 from onenet.exporters.pipeline import make_job
 from tests.conftest import enliven, smooth_images
@@ -76,3 +76,22 @@ def test_only_int8_has_a_program_to_be_judged(precision: str) -> None:
     model = onenet.lower(onenet.build(Plain().eval(), input_size=SIZE))
     job = make_job(model, "onnx", precision, "float")
     assert advise(job, [{"image": np.zeros((1, 3, *SIZE), np.float32)}], "zeros") == ""
+
+
+class Curved(Plain):
+    """Half of its operators have no int8 form."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.last(F.hardswish(F.gelu(self.first(image))))
+
+
+def test_much_in_float_is_said() -> None:
+    line = advise_on_speed(job_of(Curved()))
+    assert line == (
+        "int8 of Curved computes 50% of its operators in float: gelu, hardswish. It may be no faster than fp32: "
+        "measure both with onenet bench"
+    )
+
+
+def test_little_in_float_is_no_reason_to_warn() -> None:
+    assert advise_on_speed(job_of(Plain())) == ""

@@ -25,6 +25,7 @@ from onenet.models.decoder import Decoder2D
 from onenet.models.system import Halving, System
 
 MEAN, STD = 0.45, 0.225
+FOREIGN = "the checkpoint is not a OneNet's: it lacks"
 OFFICIAL_NAMES: dict[str, Literal["e", "ed"]] = {"ONENET": "e", "SEGONE": "ed"}
 
 
@@ -80,34 +81,52 @@ class OneNetConfig(Halving):
         Raises:
             RequestError: the checkpoint is not a OneNet's.
         """
-        first, head = (
-            state.get("encoder.bottleneck.blocks.0.conv.weight"),
-            state.get("decoder.convs.head_1.conv.weight"),
-        )
-        if first is None or head is None or first.dim() != 3 or head.dim() < 3:
-            raise RequestError(
-                "the checkpoint is not a OneNet's: it lacks encoder.bottleneck.blocks.0.conv.weight or "
-                "decoder.convs.head_1.conv.weight, or they are no convolutions"
-            )
-        spatial = state.get("encoder.convs.spatial_0.conv.weight")
-
-        def count(pattern: str) -> int:
-            return sum(re.fullmatch(pattern, key) is not None for key in state)
-
-        return cls(
-            "ed" if "decoder.bottleneck.conv.weight" in state else "e",
-            layers=count(r"encoder\.convs\.channel_1_\d+\.conv\.weight"),
-            width=first.shape[0],
-            classes=head.shape[0],
-            channels_in=first.shape[2],
-            kernel=None if spatial is None else spatial.numel(),
-            repeat=count(r"encoder\.bottleneck\.blocks\.\d+\.conv\.weight"),
-        )
+        shape, head = encoder_shape(state), state.get("decoder.convs.head_1.conv.weight")
+        if head is None or head.dim() < 3:
+            raise RequestError(f"{FOREIGN} decoder.convs.head_1.conv.weight, or it is no convolution")
+        return cls("ed" if "decoder.bottleneck.conv.weight" in state else "e", classes=head.shape[0], **shape)
 
     @property
     def channels(self) -> list[int]:
         """Encoder channels per level: width, 2 width, 4 width, ..."""
         return [self.width * 2**i for i in range(self.layers + 1)]
+
+
+def encoder_shape(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a checkpoint says of its encoder, by the names of ``OneNetConfig``.
+
+    Raises:
+        RequestError: the checkpoint has no OneNet encoder.
+    """
+    first = state.get("encoder.bottleneck.blocks.0.conv.weight")
+    if first is None or first.dim() != 3:
+        raise RequestError(f"{FOREIGN} encoder.bottleneck.blocks.0.conv.weight, or it is no convolution")
+    spatial = state.get("encoder.convs.spatial_0.conv.weight")
+
+    def count(pattern: str) -> int:
+        return sum(re.fullmatch(pattern, key) is not None for key in state)
+
+    return {
+        "layers": count(r"encoder\.convs\.channel_1_\d+\.conv\.weight"),
+        "width": first.shape[0],
+        "channels_in": first.shape[2],
+        "kernel": None if spatial is None else spatial.numel(),
+        "repeat": count(r"encoder\.bottleneck\.blocks\.\d+\.conv\.weight"),
+    }
+
+
+def changes_of(asked: Mapping[str, object]) -> dict[str, Any]:
+    """What a user's options change of a shape.
+
+    Raises:
+        RequestError: a kernel and no spatial convolution.
+    """
+    changes: dict[str, Any] = {key: asked[key] for key in ("width", "classes", "kernel") if asked.get(key) is not None}
+    if asked.get("spatial") is False:
+        if "kernel" in changes:
+            raise RequestError("a kernel and no spatial convolution were both asked for; give one of them")
+        changes["kernel"] = None
+    return changes
 
 
 class Conv1DBlock(nn.Module):
@@ -277,12 +296,7 @@ class OneNetSystem(System[OneNetConfig]):
             config = replace(OneNetConfig.from_state(dict(state)), **options)
         else:
             config = OneNetConfig(**options)
-        changes: dict[str, Any] = {key: asked[key] for key in ("width", "classes", "kernel") if asked.get(key) is not None}
-        if asked.get("spatial") is False:
-            if "kernel" in changes:
-                raise RequestError("a kernel and no spatial convolution were both asked for; give one of them")
-            changes["kernel"] = None
-        return replace(config, **changes)
+        return replace(config, **changes_of(asked))
 
     def create(self, config: OneNetConfig) -> OneNet:
         """The network, untrained."""

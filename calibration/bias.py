@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,33 +30,49 @@ Value = Any
 """What a node of a program gives: a tensor, mostly, and otherwise whatever its operator returns."""
 
 
+@dataclass(frozen=True)
+class Corrected:
+    """What a correction is, and what comes of it."""
+
+    biases: dict[str, str]
+    """Layer -> base64 of what is added to its bias, float32 per output channel."""
+    outputs: list[list[Tensor]]
+    """The network's outputs with it, for each of the inputs, those that only followed last."""
+
+
 @torch.no_grad()
-def correct_biases(wanted: dict[str, Tensor], quantized: GraphModule, inputs: Sequence[Inputs]) -> dict[str, str]:
-    """What to add to the bias of each layer of ``quantized``, base64 of float32 per channel.
+def correct_biases(
+    wanted: dict[str, Tensor], quantized: GraphModule, inputs: Sequence[Inputs], followers: Sequence[Inputs] = ()
+) -> Corrected:
+    """What to add to the bias of each layer of ``quantized``.
 
     Args:
         wanted: the float network's mean of each channel of each layer on the same inputs, from ``run_with_means``.
         quantized: the network after calibration.
         inputs: what to run it on; the activations that all of them lead to are held in memory.
+        followers: more inputs, which take the corrections as they are and have no part in them.
     """
     corrections: dict[str, str] = {}
+    every = [*inputs, *followers]
     values: dict[Node, list[Value]] = {}
     nodes = list(quantized.graph.nodes)
-    given = dict(zip((node for node in nodes if node.op == "placeholder"), zip(*inputs, strict=True), strict=True))
+    given = dict(zip((node for node in nodes if node.op == "placeholder"), zip(*every, strict=True), strict=True))
     last_use = {source: node for node in nodes for source in node.all_input_nodes}
     for node in nodes:
         if node.op == "output":
             break
-        results = list(given[node]) if node in given else results_of(quantized, node, values, len(inputs))
+        results = list(given[node]) if node in given else results_of(quantized, node, values, len(every))
         if node.name in wanted:
-            shift = (wanted[node.name] - added(in_order(mean_in(node), results)) / len(inputs)).float()
+            shift = (wanted[node.name] - added(in_order(mean_in(node), results[: len(inputs)])) / len(inputs)).float()
             corrections[node.name] = encoded(shift.numpy())
             results = [each + along_channels(node, shift, each) for each in results]
         values[node] = results
         for source in node.all_input_nodes:
             if last_use[source] is node:
                 del values[source]
-    return corrections
+    returned = nodes[-1].args[0]
+    last = returned if isinstance(returned, (tuple, list)) else [returned]
+    return Corrected(corrections, [[values[each][place] for each in last] for place in range(len(every))])
 
 
 def results_of(program: GraphModule, node: Node, values: dict[Node, list[Value]], count: int) -> list[Value]:
@@ -86,18 +103,25 @@ class Means(Interpreter):
         return result
 
 
-@torch.no_grad()
-def run_with_means(program: GraphModule, inputs: Sequence[Inputs]) -> tuple[list[list[Tensor]], dict[str, Tensor]]:
-    """The program's outputs for each of the inputs, and the mean of each channel of each layer over all of them, in float64."""
+LayerMeans = dict[str, Tensor]
+"""Of each layer, the mean of each channel, in float64."""
 
-    def run(given: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
+
+@torch.no_grad()
+def run_with_means(program: GraphModule, inputs: Sequence[Inputs]) -> list[tuple[list[Tensor], LayerMeans]]:
+    """The program's outputs for each of the inputs, and the mean of each channel of each layer."""
+
+    def run(given: Inputs) -> tuple[list[Tensor], LayerMeans]:
         means = Means(program)
         results = means.run(*given)
         return list(results) if isinstance(results, (tuple, list)) else [results], means.means
 
-    runs = in_order(run, inputs)
-    layers = runs[0][1] if runs else {}
-    return [results for results, _ in runs], {name: added(means[name] / len(runs) for _, means in runs) for name in layers}
+    return in_order(run, inputs)
+
+
+def averaged(means: Sequence[LayerMeans]) -> LayerMeans:
+    """The mean over several inputs, at least one, of what each led to."""
+    return {name: added(each[name] / len(means) for each in means) for name in means[0]}
 
 
 def added(values: Iterable[Tensor]) -> Tensor:

@@ -55,6 +55,10 @@ ESTIMATORS: dict[str, Callable[[Histogram], Range]] = {
     "mse": mse,
     "entropy": entropy,
 }
+AUTO = "auto"
+"""Not an estimator but a choice between two, which the network's outputs on the calibration samples make: ``decide``."""
+ESTIMATOR_NAMES = (AUTO, *ESTIMATORS)
+"""What a recipe and ``--estimator`` can ask for."""
 
 
 def search(histogram: Histogram, loss: Callable[[Values, Values, Range, float], float]) -> Range:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 from onenet.base.arrays import Array, next_prime
 from onenet.base.text import one_line
 from onenet.base.tiles import make_grid
-from onenet.calibration.bias import Inputs, Value, run_with_means
+from onenet.calibration.bias import Inputs, LayerMeans, Value, averaged, run_with_means
+from onenet.calibration.estimators import ESTIMATORS, Range
 from onenet.calibration.histogram import Histogram
 from onenet.calibration.inputs import UNNAMED, InputCheck, digest, sha256
 from onenet.calibration.recipe import INT8
@@ -27,11 +29,14 @@ from onenet.lowering.graph import copied
 from onenet.lowering.threads import in_order
 from onenet.model import Model
 
+T = TypeVar("T")
+
 HALVES = 2
 COUNTED = 1 << 16
 """Values of a tensor that are counted for each run; its extremes are taken from all of them."""
 CORRECTION_INPUTS = 8
-"""Inputs, those with the smallest SHA-256, on which biases are corrected: their activations are held in memory together."""
+"""Inputs, those with the smallest SHA-256, on which recipes are compared and biases corrected: their activations are held in
+memory together."""
 
 AnySample = Sample | Mapping[str, Array] | Array
 """A sample, its arrays by the names of the inputs, or the array of a model of one input; without the batch."""
@@ -48,22 +53,33 @@ class Calibration:
     ids: tuple[str, ...]
     """Of all samples, in the order in which they came."""
     inputs: list[Inputs]
-    """A few complete inputs, on which biases are corrected."""
+    """A few complete inputs, on which recipes are compared and biases corrected."""
+    halves: list[int]
+    """Which half of the samples each of them is of."""
+    ranges: dict[tuple[str, tuple[str, ...], tuple[int, ...]], Range] = field(default_factory=dict)
+    """What estimators gave: many recipes ask for the same."""
 
     @functools.cached_property
-    def run(self) -> tuple[list[list[Tensor]], dict[str, Tensor]]:
-        """``expected`` and ``means``, from one run."""
+    def run(self) -> list[tuple[list[Tensor], LayerMeans]]:
+        """The float network's outputs for each of ``inputs``, and its layers' means."""
         return run_with_means(self.program, self.inputs)
 
     @property
-    def expected(self) -> list[Tensor]:
-        """The float network's first output for each of ``inputs``, in float64."""
-        return [outputs[0].double() for outputs in self.run[0]]
+    def expected(self) -> list[list[Tensor]]:
+        """The float network's outputs for each of ``inputs``."""
+        return [outputs for outputs, _ in self.run]
 
     @property
-    def means(self) -> dict[str, Tensor]:
+    def means(self) -> LayerMeans:
         """The float network's mean of each channel of each layer over ``inputs``."""
-        return self.run[1]
+        return averaged([means for _, means in self.run])
+
+    def range_of(self, estimator: str, tensors: Iterable[str], halves: tuple[int, ...] = (0, 1)) -> Range:
+        """What an estimator makes of all values of these tensors."""
+        key = estimator, tuple(sorted(tensors)), halves
+        if key not in self.ranges:
+            self.ranges[key] = ESTIMATORS[estimator](self.statistics.of(key[1], halves))
+        return self.ranges[key]
 
 
 def observe(model: Model, samples: Iterable[AnySample], progress: Callable[[int], None] | None = None) -> Calibration:
@@ -72,20 +88,21 @@ def observe(model: Model, samples: Iterable[AnySample], progress: Callable[[int]
     prepared = prepare_pt2e(copied(program), Int8Quantizer(INT8))
     nodes = {node.name: node for node in program.graph.nodes}
     statistics = Statistics(set().union(*(origins(nodes[name]) for name in observed_tensors(prepared))))
-    kept = Smallest(CORRECTION_INPUTS)
+    kept: Smallest[tuple[int, Inputs]] = Smallest(CORRECTION_INPUTS)
 
     def look_at(sample: Sample) -> str:
         half = int(sha256(sample.id.encode()), 16) % HALVES
         for piece in pieces(model, sample.inputs):
             inputs = batched(model, piece)
             Observer(program, statistics).observe(inputs, half)
-            kept.offer(digest(piece), inputs)
+            kept.offer(digest(piece), (half, inputs))
         return sample.id
 
     ids = in_order(look_at, checked(model, samples), progress)
     if not ids:
         raise RequestError("calibration needs at least one sample, found none; give --calibration DIR or FILE.npz")
-    return Calibration(model, program, statistics, tuple(ids), kept.values())
+    few = kept.values()
+    return Calibration(model, program, statistics, tuple(ids), [each for _, each in few], [half for half, _ in few])
 
 
 def trace(model: Model) -> GraphModule:
@@ -123,22 +140,22 @@ def batched(model: Model, inputs: Mapping[str, Array]) -> Inputs:
     return tuple(torch.from_numpy(np.array(np.broadcast_to(inputs[name], shape))) for name, shape in shapes.items())
 
 
-class Smallest:
+class Smallest(Generic[T]):
     """The few values with the smallest keys of a stream, whatever its order."""
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.held: dict[str, Inputs] = {}
+        self.held: dict[str, T] = {}
         self.lock = threading.Lock()
 
-    def offer(self, key: str, value: Inputs) -> None:
+    def offer(self, key: str, value: T) -> None:
         """Keep a value if its key is among the smallest."""
         with self.lock:
             self.held[key] = value
             if len(self.held) > self.count:
                 del self.held[max(self.held)]
 
-    def values(self) -> list[Inputs]:
+    def values(self) -> list[T]:
         """What was kept, by ascending keys."""
         return [self.held[key] for key in sorted(self.held)]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from onenet.base.data import read_json
-from onenet.calibration.estimators import ESTIMATORS
+from onenet.calibration.estimators import AUTO, ESTIMATOR_NAMES
 from onenet.errors import RequestError
 
 PRECISIONS = ("int8", "w8", "float")
@@ -47,10 +47,10 @@ class Recipe:
 
     name: str
     rules: tuple[Rule, ...]
-    estimator: str = "mse"
-    """From the values seen to the range of an activation; one of ``ESTIMATORS``."""
+    estimator: str = AUTO
+    """From the values seen to the range of an activation; one of ``ESTIMATOR_NAMES``. A record's is never ``AUTO``."""
     bias_correction: bool = True
-    """Take the mean error that rounding leaves in each channel out of the biases."""
+    """Take the mean error that rounding leaves in each channel out of the biases, where that helps."""
     weight_limit: int = 127
     """Largest absolute int8 weight; 63 for x86 CPUs without VNNI."""
 
@@ -82,9 +82,9 @@ class Recipe:
         recipe = cls(**{"name": "custom", **data, "rules": rules})
         if not isinstance(recipe.name, str) or not isinstance(recipe.bias_correction, bool):
             raise RequestError("a recipe's name is a text and its bias_correction true or false")
-        if recipe.estimator not in tuple(ESTIMATORS):
+        if recipe.estimator not in ESTIMATOR_NAMES:
             found = reprlib.repr(recipe.estimator)
-            raise RequestError(f"estimator {found} is not known; supported: {', '.join(ESTIMATORS)}")
+            raise RequestError(f"estimator {found} is not known; supported: {', '.join(ESTIMATOR_NAMES)}")
         if type(recipe.weight_limit) is not int or not 1 <= recipe.weight_limit <= 127:
             raise RequestError(f"a recipe's weight_limit is {reprlib.repr(recipe.weight_limit)}; expected 1 to 127")
         return recipe
@@ -122,7 +122,7 @@ def refuse_unknown(what: str, data: Mapping[str, object], known: Iterable[str]) 
 
 
 INT8 = Recipe("int8", (Rule("int8"),))
-W8 = Recipe("w8", (Rule("w8"),), bias_correction=False)
+W8 = Recipe("w8", (Rule("w8"),), "mse", bias_correction=False)
 RECIPES = {recipe.name: recipe for recipe in (INT8, W8)}
 """The recipes that ``--precision`` names; fp32 and fp16 quantize nothing."""
 

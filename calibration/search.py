@@ -56,6 +56,8 @@ class Search:
     """Tries recipes on one calibration."""
 
     def __init__(self, calibration: Calibration, recipe: Recipe, measure: Measure) -> None:
+        self.whole = decide(calibration, recipe)
+        recipe = self.whole.record.recipe  # what it left open is decided now, and not anew for every choice of layers
         self.calibration, self.recipe, self.measure = calibration, recipe, measure
         self.precisions = {name: recipe.precision_of(operator, name) for operator, name in layers_of(calibration.program)}
         self.layers = [name for name, precision in self.precisions.items() if precision == "int8"]
@@ -65,7 +67,7 @@ class Search:
     def without(self, floats: frozenset[str], *, correct: bool = True) -> QuantizedModel:
         """The network with these layers in float."""
         if not floats:
-            return decide(self.calibration, self.recipe)
+            return self.whole
         rules = tuple(Rule("float", name=name) for name in self.layers if name in floats)
         recipe = replace(self.recipe, name=f"{self.recipe.name}, {len(rules)} float", rules=(*rules, *self.recipe.rules))
         return decide(self.calibration, recipe if correct else replace(recipe, bias_correction=False))

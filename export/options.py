@@ -132,7 +132,8 @@ class ExportOptions:
     estimator: str | None = option(
         None,
         INT8,
-        "How a range follows from the values seen: mse (default), min-max, percentile, entropy.",
+        "How a range follows from the values seen: auto (default: mse where it is clearly better than min-max), min-max, "
+        "percentile, mse, entropy.",
         metavar="NAME",
     )
     recipe: Path | None = option(None, INT8, "JSON rules that say which layers are int8, w8 or float.", metavar="FILE")

@@ -9,7 +9,7 @@ from onenet.base.files import check_folder
 from onenet.base.host import has_vnni
 from onenet.base.progress import Progress
 from onenet.base.quiet import quiet
-from onenet.calibration.estimators import ESTIMATORS
+from onenet.calibration.estimators import ESTIMATOR_NAMES
 from onenet.calibration.recipe import INT8, Recipe, x86_safe
 from onenet.calibration.record import CalibrationRecord
 from onenet.errors import RequestError
@@ -149,8 +149,8 @@ def check_choices(options: ExportOptions) -> None:
     """Raises RequestError for two budgets at once, an unknown estimator or an unknown --x86-safe."""
     if options.max_drop is not None and options.min_sqnr is not None:
         raise RequestError("--max-drop and --min-sqnr exclude each other; give one budget")
-    if options.estimator is not None and options.estimator not in ESTIMATORS:
-        raise RequestError(f"estimator {options.estimator!r} is not known; supported: {', '.join(ESTIMATORS)}")
+    if options.estimator is not None and options.estimator not in ESTIMATOR_NAMES:
+        raise RequestError(f"estimator {options.estimator!r} is not known; supported: {', '.join(ESTIMATOR_NAMES)}")
     if options.x86_safe not in X86_SAFE:
         raise RequestError(f"x86-safe {options.x86_safe!r} is not known; supported: {', '.join(X86_SAFE)}")
 

@@ -17,6 +17,7 @@ from onenet.base.files import sha256_of
 from onenet.base.metrics import label_agreement, sqnr_db
 from onenet.base.quiet import quiet
 from onenet.calibration.decide import decide, quantize_weights
+from onenet.calibration.estimators import ESTIMATORS
 from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, Recipe, Rule, x86_safe
@@ -149,7 +150,9 @@ def test_tflite_operators_around_float_layers(name: str, exported) -> None:  # t
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipe_is_in_the_manifest_and_in_the_name(name: str, exported) -> None:  # type: ignore[no-untyped-def]
     artifact = exported(name, "onnx")
-    assert Recipe.from_dict(artifact.manifest["recipe"]) == RECIPES[name]
+    taken = Recipe.from_dict(artifact.manifest["recipe"])
+    assert taken == quantized(name).record.recipe == dataclasses.replace(RECIPES[name], estimator=taken.estimator)
+    assert taken.estimator in ESTIMATORS
     assert artifact.path.name == f"Branches_int8_{RECIPES[name].name}.onnx"
     assert artifact.manifest["calibration"] == {"id": quantized(name).record.id, "samples": 8}
     assert artifact.manifest["calibration_record"]["id"] == quantized(name).record.id

@@ -29,7 +29,6 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
     "unit/calibration/test_calibrate.py": (
         "parts of one computation, tested by its result",
         (
-            "calibration.decide",
             "calibration.observe",
             "calibration.outputs",
             "calibration.quantized",

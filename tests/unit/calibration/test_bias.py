@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import onenet
-from onenet.calibration.bias import correct_biases, run_with_means
+from onenet.calibration.bias import averaged, correct_biases, run_with_means
 from onenet.calibration.decide import decide, output_error, quantize
 from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.quantized import QuantizedModel
@@ -61,7 +61,7 @@ def plain(recipe: Recipe) -> Recipe:
 @torch.no_grad()
 def mean_errors(calibration: Calibration, model: QuantizedModel) -> dict[str, Tensor]:
     """What each channel of each layer is off by on average."""
-    _, found = run_with_means(quantized_layers(model), calibration.inputs)
+    found = averaged([means for _, means in run_with_means(quantized_layers(model), calibration.inputs)])
     return {name: (found[name] - wanted).abs() for name, wanted in calibration.means.items()}
 
 
@@ -139,7 +139,7 @@ def test_a_correction_that_does_not_help_is_dropped() -> None:
     assert dropped.record.biases == {}
     uncorrected = decide(calibration, replace(recipe, bias_correction=False))
     corrections = correct_biases(calibration.means, uncorrected.reference, calibration.inputs)
-    with_them = quantize(calibration.model, replace(uncorrected.record, biases=corrections))
+    with_them = quantize(calibration.model, replace(uncorrected.record, biases=corrections.biases))
     assert output_error(calibration, with_them) >= output_error(calibration, dropped)
     assert dropped.record.recipe.bias_correction
 

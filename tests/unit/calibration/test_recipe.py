@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from onenet.base.data import LONGEST_JSON
-from onenet.calibration.estimators import ESTIMATORS
+from onenet.calibration.estimators import ESTIMATOR_NAMES
 from onenet.calibration.recipe import INT8, PRECISIONS, RECIPES, W8, X86_SAFE_LIMIT, Recipe, Rule, x86_safe
 from onenet.errors import RequestError
 
@@ -87,7 +87,7 @@ def test_named_recipes() -> None:
         "w8": ["w8"],
     }
     assert all(recipe.name == name for name, recipe in RECIPES.items())
-    assert (INT8.estimator, INT8.bias_correction, INT8.weight_limit) == ("mse", True, 127)
+    assert (INT8.estimator, INT8.bias_correction, INT8.weight_limit) == ("auto", True, 127)
     assert not W8.bias_correction
 
 
@@ -120,7 +120,7 @@ def test_the_least_recipe() -> None:
     assert Recipe.from_dict({"rules": RULES}) == replace(INT8, name="custom")
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", ESTIMATOR_NAMES)
 def test_every_estimator_can_be_asked_for(name: str) -> None:
     assert Recipe.from_dict({"rules": RULES, "estimator": name}).estimator == name
 
@@ -153,7 +153,7 @@ for _ in range(5000):
         ({"rules": [{"precision": "int8", "name": 7}]}, "a rule's operator and name are texts"),
         ({"rules": RULES, "name": 7}, "a recipe's name is a text"),
         ({"rules": RULES, "bias_correction": 1}, "its bias_correction true or false"),
-        ({"rules": RULES, "estimator": "max"}, "estimator 'max' is not known; supported: min-max, percentile, mse, entropy"),
+        ({"rules": RULES, "estimator": "max"}, "estimator 'max' is not known; supported: auto, min-max, percentile, mse"),
         ({"rules": RULES, "estimator": ["mse"]}, "estimator ['mse'] is not known"),
         ({"rules": RULES, "estimator": None}, "estimator None is not known"),
         ({"rules": RULES, "weight_limit": 0}, "weight_limit is 0; expected 1 to 127"),

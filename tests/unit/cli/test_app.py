@@ -35,7 +35,7 @@ TINY = ["--random-weights", "--width", "2", "--no-spatial", "--input-size", "16"
         (["--io", "uint8", "--int8", "-p", "fp32"], "io 'uint8' is not known"),
         (["--kernel", "3", "--no-spatial"], "--kernel and --no-spatial exclude each other"),
         (["--int8", "--max-drop", "1", "--min-sqnr", "30"], "--max-drop and --min-sqnr exclude each other; give one budget"),
-        (["--int8", "--estimator", "best"], "estimator 'best' is not known; supported: min-max, percentile, mse, entropy"),
+        (["--int8", "--estimator", "best"], "estimator 'best' is not known; supported: auto, min-max, percentile, mse"),
         (["--int8", "--x86-safe", "maybe"], "x86-safe 'maybe' is not known; supported: auto, yes, no"),
         (["--int8", "--recipe", "none.json"], "cannot read the recipe none.json: No such file or directory"),
         (["--int8", "--calibration", "none.json"], "cannot read the calibration record none.json: No such file"),

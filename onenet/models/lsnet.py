@@ -201,7 +201,7 @@ class Shift(nn.Module):
         padding = [1, 0] if self.axis == 2 else [0, 1]
         following = F.conv2d(x, self.towards_next, padding=padding, groups=self.channels)
         preceding = F.conv2d(x, self.towards_previous, padding=padding, groups=self.channels)
-        return x + F.relu(2 * share - 1) * following + F.relu(1 - 2 * share) * preceding
+        return x + F.relu(2 * share - 1) * following + F.relu(-2 * share + 1) * preceding
 
 
 class FlowAlignment(nn.Module):

@@ -1,4 +1,4 @@
-"""x + c, x - c, x * c, x / c with a constant number or one constant per channel -> affine per channel
+"""x + c, x - c, c - x, x * c, x / c with a constant number or one constant per channel -> affine per channel
 
 OneNet's ``(x - 0.45) / 0.225`` and the mean/std constants of other networks; the affine is folded by the next rules.
 """
@@ -17,6 +17,8 @@ from onenet.lowering.operators import Operator, aten
 from onenet.lowering.rule import Rule
 
 ADD, SUB, MUL, DIV = aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor
+FROM = aten.rsub.Scalar
+"""A number minus a tensor."""
 
 
 class Normalisation(Rule[Node]):
@@ -25,7 +27,7 @@ class Normalisation(Rule[Node]):
     steps = (60,)
 
     def matches(self, graph: Graph) -> Iterator[Node]:
-        for node in graph.calls(ADD, SUB, MUL, DIV):
+        for node in graph.calls(ADD, SUB, FROM, MUL, DIV):
             source, constant = node.args[:2]
             if not isinstance(source, Node) or graph.value(source) is not None or len(shape(node)) < 3 or not is_float(node):
                 continue
@@ -34,7 +36,7 @@ class Normalisation(Rule[Node]):
 
     def check(self, graph: Graph, place: Node) -> str | None:
         source = source_of(place)
-        if shape(place) != shape(source) or place.kwargs:
+        if shape(place) != shape(source) or place.kwargs or len(place.args) > 2:
             return "broadcasts the input or scales the constant"
         if type_of(source) != type_of(place):
             return "makes floats of whole numbers"
@@ -50,11 +52,12 @@ class Normalisation(Rule[Node]):
 
 
 def as_affine(target: Operator, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and shift of ``x target value``."""
+    """Scale and shift of ``x target value``; of ``value - x`` for FROM."""
     ones, zeros = torch.ones_like(value), torch.zeros_like(value)
     affines: dict[Operator, tuple[Tensor, Tensor]] = {
         ADD: (ones, value),
         SUB: (ones, -value),
+        FROM: (-ones, value),
         MUL: (value, zeros),
         DIV: (1 / value, zeros),
     }

@@ -27,6 +27,13 @@ def test_by_number_or_per_channel(mean: float | Tensor) -> None:
     assert operators(form.module) == {"conv2d": 1}
 
 
+def test_a_number_minus_the_input() -> None:
+    trial = alone("normalisation", Function(lambda x: 0.75 - x), (1, 3, 4, 4))
+    assert trial.result.applied == 1 and trial.operators == {"channel_affine": 1}
+    scaled = alone("normalisation", Function(lambda x: torch.rsub(x, 0.75, alpha=2)), (1, 3, 4, 4))
+    assert scaled.left("broadcasts the input or scales the constant")
+
+
 class Constant(nn.Module):
     """x + constant * alpha."""
 

@@ -45,7 +45,7 @@ def shake(module: nn.Module, seed: int = 1) -> nn.Module:
 
 
 @torch.no_grad()
-def enliven(module: nn.Module, example: Tensor) -> nn.Module:
+def enliven(module: nn.Module, *example: Tensor) -> nn.Module:
     """Scale every convolution so that its outputs on ``example`` have mean 0 per channel and deviation 1 over all channels.
 
     Random weights let a signal die on its way: the output is constant, and equals any other constant to 1e-5. Where there is
@@ -66,7 +66,7 @@ def enliven(module: nn.Module, example: Tensor) -> nn.Module:
 
     kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
     hooks = [layer.register_forward_hook(standardise) for layer in module.modules() if isinstance(layer, kinds)]
-    module(example)
+    module(*example)
     for hook in hooks:
         hook.remove()
     return module

@@ -17,10 +17,10 @@ from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models import DEFAULT, REGISTRY, ModelCard, find
 from onenet.models.checkpoint import load_into, read_state
-from onenet.models.foreign import build_foreign, finish, is_file_reference
+from onenet.models.foreign import build_foreign, check_signature, finish, is_file_reference, provenance, run_once
 from onenet.models.output import OUTPUTS, Output, with_output
 from onenet.models.system import Config, System
-from onenet.spec import ClassSpec, numbered_classes
+from onenet.spec import ClassSpec, ModelSpec, numbered_classes
 
 INPUT_SIZE = (256, 256)
 """Height and width when nothing else says so: the paper's mask resolution (section 4)."""
@@ -115,7 +115,13 @@ def build_registered(
         "config": config.as_dict(),
         "weights": "random" if path is None else "shipped" if shipped else weights_text(path, drawn),
     }
-    return finish(module, name, size, config.channels_in, source, class_names(entry, shipped, config.classes))
+    told = system.outputs(config, size)
+    if told is None:
+        return finish(module, name, size, config.channels_in, source, class_names(entry, shipped, config.classes))
+    task, outputs = told
+    spec = ModelSpec(name, task, system.inputs(config, size), outputs, source={**source, **provenance(module)})
+    check_signature(run_once(module.eval(), name, spec.inputs).tensors, spec)
+    return Model(spec, module)
 
 
 def part_of(key: str) -> str:

@@ -110,4 +110,4 @@ def count_registered(card: ModelCard, size: tuple[int, int] = TABLE_SIZE) -> Cou
     system: System[Any] = importlib.import_module(card.builder).SYSTEM
     with torch.device("meta"):
         config = system.configure(card.options, None, None, {})
-        return count(system.create(config).eval(), torch.empty(1, config.channels_in, *size))
+        return count(system.create(config).eval(), *(torch.empty(each.shape) for each in system.inputs(config, size)))

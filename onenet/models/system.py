@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from torch import Tensor, nn
 
 from onenet.errors import RequestError
+from onenet.spec import TensorSpec
 
 
 class Config(Protocol):
@@ -88,6 +89,15 @@ class System(Generic[C]):
     def name_of(self, config: C) -> str:
         """What a network is called that an official configuration describes."""
         raise NotImplementedError
+
+    def inputs(self, config: C, size: tuple[int, int]) -> tuple[TensorSpec, ...]:
+        """What the network takes: one image (height, width) of the configuration's channels, unless the system says more."""
+        return (TensorSpec("image", "image", (1, config.channels_in, *size), "NCHW", value_range=(0.0, 1.0)),)
+
+    def outputs(self, config: C, size: tuple[int, int]) -> tuple[str, tuple[TensorSpec, ...]] | None:
+        """Task and outputs of a network that takes more than one image; None where they are read off what it returns."""
+        del config, size
+        return None
 
     def refuse_onenet_options(self, what: str, published: Mapping[str, object] | None, asked: Mapping[str, object]) -> None:
         """Refuse, with a RequestError, what only OneNets have.

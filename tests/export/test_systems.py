@@ -8,10 +8,12 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import onenet
+from onenet.base.arrays import Array
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
 from onenet.model import Model
@@ -26,10 +28,28 @@ WIDTH, CLASSES = 2, 3
 PRECISIONS = ("fp32", "int8", "fp16")
 
 
+SIZE = (32, 64)
+
+
+def samples(model: Model, count: int = 4) -> list[dict[str, Array]]:
+    """Smooth images, and numbers within the range that another input says; without a range, of deviation 1."""
+    generator, given = np.random.default_rng(0), []
+    images = {each.name: smooth_images(count, *each.shape[1:]) for each in model.spec.inputs if each.role == "image"}
+    for k in range(count):
+        feeds = {name: pictures[k] for name, pictures in images.items()}
+        for each in model.spec.inputs:
+            if each.name not in feeds:
+                low, high = each.value_range or (-3.0, 3.0)
+                feeds[each.name] = np.clip(generator.normal(0, high / 3, each.shape[1:]), low, high).astype(np.float32)
+        given.append(feeds)
+    return given
+
+
 @functools.cache
 def lowered(name: str) -> Model:
-    model = onenet.build(name, width=WIDTH, classes=CLASSES, random_weights=True, input_size=(32, 64))
-    enliven(model.module, torch.from_numpy(smooth_images(4, 3, 32, 64)))
+    model = onenet.build(name, width=WIDTH, classes=CLASSES, random_weights=True, input_size=SIZE)
+    batches = [np.stack([feeds[each.name] for feeds in samples(model)]) for each in model.spec.inputs]
+    enliven(model.module, *map(torch.from_numpy, batches))
     with quiet():
         return onenet.lower(model)
 
@@ -37,7 +57,7 @@ def lowered(name: str) -> Model:
 @functools.cache
 def quantized(name: str) -> QuantizedModel:
     with quiet():
-        return onenet.calibrate(lowered(name), list(smooth_images(4, 3, 32, 64)))
+        return onenet.calibrate(lowered(name), samples(lowered(name)))
 
 
 CASES = [

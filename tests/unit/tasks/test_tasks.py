@@ -14,7 +14,7 @@ from onenet.tasks import TASKS, Task, headlines, metrics, output_roles, recogniz
 
 
 def test_what_there_is() -> None:
-    assert list(TASKS.cards()) == ["segmentation", "classification", "other"]
+    assert list(TASKS.cards()) == ["segmentation", "classification", "denoiser", "other"]
     assert output_roles() == ("logits", "probabilities", "labels")
     assert headlines() == ("miou", "top1")
     assert list(metrics()) == ["miou", "top1", "sqnr_db", "dice", "map50", "top5", "top5_agreement", "label_agreement"]
@@ -50,7 +50,7 @@ def test_tasks_are_told_by_their_outputs(outputs: list[tuple[tuple[int, ...], st
     assert {spec.role for spec in specs} == ({"scores"} if name == "other" else {"logits"})
 
 
-@pytest.mark.parametrize("name", [None, "", "denoiser", 3, ["segmentation"]])
+@pytest.mark.parametrize("name", [None, "", "poetry", 3, ["segmentation"]])
 def test_a_name_of_no_task_is_other(name: object) -> None:
     assert task_of(name) is TASKS.get("other", "task")
 
@@ -72,7 +72,7 @@ def test_a_task_is_found_by_its_file_being_there(tmp_path: Path, monkeypatch: py
     """In reports and budgets, where lower is better, without a change in the product."""
     (tmp_path / "counting.py").write_text(TOY)
     monkeypatch.setattr(onenet.tasks, "__path__", [*onenet.tasks.__path__, str(tmp_path)])
-    assert list(TASKS.cards()) == ["segmentation", "counting", "classification", "other"]
+    assert list(TASKS.cards()) == ["segmentation", "counting", "classification", "denoiser", "other"]
     assert headlines() == ("miou", "count_error", "top1")
     assert summary.metrics()["count_error"].title == "count error"
     (tmp_path / "budget.toml").write_text("[[budget]]\ncount_error = 2.5\n")

@@ -14,8 +14,8 @@ from typing import Any
 
 from torch.fx import GraphModule, Node
 
-from onenet.calibration.scheme import ChannelMinMax, FixedRange, observers
-from onenet.lowering.operators import NEW_SCALE, RELU, WEIGHTED, aten
+from onenet.calibration.scheme import ChannelMinMax, FixedRange, is_joined, observers
+from onenet.lowering.operators import NEW_SCALE, WEIGHTED, aten
 
 LARGEST_BIAS = 2.0**30
 """Of an int32 bias: as much again is left for the sum of the products, which takes up to 2**15 for each weight of a filter."""
@@ -67,12 +67,12 @@ def least_scales(prepared: GraphModule) -> Iterator[tuple[FixedRange, float]]:
 
 
 def observer_behind(node: Node, called: dict[Node, Any]) -> Any:
-    """What looks at an operator's result, or at that of the ReLU that is one with it; None where nothing does."""
+    """What looks at an operator's result, or at that of the ReLU or clamp that is one with it; None where nothing does."""
     for user in node.users:
         if user in called:
             return called[user]
     only = next(iter(node.users), None)
-    return observer_behind(only, called) if only is not None and only.target in RELU and node.target not in RELU else None
+    return observer_behind(only, called) if only is not None and is_joined(only) and not is_joined(node) else None
 
 
 def scale_of(observer: Any) -> float:

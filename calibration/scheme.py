@@ -26,9 +26,9 @@ from torchao.quantization.pt2e.quantizer import (
 from onenet.calibration.estimators import EPSILON, STEPS
 from onenet.calibration.islands import float_islands
 from onenet.calibration.recipe import INT8, Recipe
-from onenet.lowering.graph import is_float
+from onenet.lowering.graph import is_float, limits_of
 from onenet.lowering.masks import is_mask
-from onenet.lowering.operators import ARITHMETIC, FIXED_SCALE, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
+from onenet.lowering.operators import ARITHMETIC, FIXED_SCALE, JOINED, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
 
 
 class FixedRange(MinMaxObserver):  # type: ignore[misc]  # torchao ships no types
@@ -196,17 +196,26 @@ def annotate(node: Node, inputs: dict[Any, Any], output: Any) -> None:
 
 
 def annotate_with_relu(node: Node, inputs: dict[Any, Any], output: Any) -> list[Node]:
-    """An operator together with the ReLU behind it, if that is its only user and both are computed at once; returns them.
+    """An operator together with the ReLU or clamp behind it, if that is its only user and both are computed at once; returns
+    them.
 
-    A scale between the two would spend half of its steps on values that the ReLU takes away.
+    A scale between the two would spend half of its steps, or more, on values that the second takes away.
     """
     only = next(iter(node.users)) if len(node.users) == 1 else None
-    if only is None or only.target not in RELU or node.target not in (*WEIGHTED, *ARITHMETIC):
+    if only is None or not is_joined(only) or node.target not in (*WEIGHTED, *ARITHMETIC):
         annotate(node, inputs, output)
         return [node]
     annotate(node, inputs, None)
     annotate(only, {}, output)
     return [node, only]
+
+
+def is_joined(node: Node) -> bool:
+    """Whether a node only cuts values off, and not zero, which every scale holds."""
+    if node.target not in JOINED:
+        return False
+    low, high = limits_of(node)
+    return low <= 0 <= high
 
 
 def spec_of(source: Node) -> Any:

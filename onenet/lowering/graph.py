@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
+import math
 import operator
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from onenet.lowering.double import in_float64
-from onenet.lowering.operators import Operator
+from onenet.lowering.operators import RELU, Operator
 from onenet.lowering.proof import outputs
 
 LAYER = "nn_module_stack"
@@ -233,6 +234,15 @@ def arguments(node: Node) -> list[Any]:
         else:
             values.append(node.kwargs.get(argument.name, argument.default_value))
     return values
+
+
+def limits_of(node: Node) -> tuple[float, float]:
+    """Least and largest value that one of ``JOINED`` lets through; infinite where there is none."""
+    if node.target in RELU:
+        return 0.0, math.inf
+    numbers = [each for each in arguments(node)[1:] if not isinstance(each, Node)] or [0.0, 6.0]  # ReLU6 names none
+    low, high = (other if each is None else float(each) for each, other in zip(numbers, (-math.inf, math.inf), strict=True))
+    return low, high
 
 
 def spread(value: int | Sequence[int], count: int) -> list[int]:

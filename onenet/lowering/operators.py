@@ -100,6 +100,9 @@ WIDE = (
 """Operators whose results, or what they divide by, may be of any size: 256 steps do not hold them."""
 CLAMPS = (aten.relu6.default, aten.relu6_.default, aten.hardtanh.default, aten.hardtanh_.default)
 """Operators that TFLite's converter joins with the int8 layer before them."""
+JOINED = (*RELU, *CLAMPS, aten.clamp.default, aten.clamp_.default)
+"""Operators that cut values off at numbers: what is computed together with the layer or sum before them, on one scale, if zero
+is among the values that they leave."""
 IN_INT8 = (*WEIGHTED, *SAME_SCALE, *NEW_SCALE, *FIXED_SCALE, aten.cat.default)
 """Operators that the int8 scheme knows."""
 

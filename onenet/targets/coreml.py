@@ -15,7 +15,7 @@ TARGET = Target(
     narrowed=("int64",),
     # Core ML keeps its own pixel operators, because its accelerators store planes, not pixels. No int8 ends: its inputs are
     # images and floats.
-    rules=("transposed_zeros", "resize", "crop_pad", "distinct_outputs"),
+    rules=("int8_clamp", "transposed_zeros", "resize", "crop_pad", "distinct_outputs"),
     sqnr_db={"fp16": 40.0},  # activations are rounded after every operator too: 45 to 64 dB an image on the shipped models
     colour=INK,
     width=1.2,

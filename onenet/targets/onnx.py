@@ -12,7 +12,10 @@ TARGET = Target(
     order=2,
     packages=("torch", "torchao", "onnx", "onnxscript"),
     int8_io=True,
-    rules=("input_shift", "small_numbers", "winograd", "requantize", "pixel_order", "layout", "concat_order", "layout"),
+    rules=(
+        *("int8_clamp", "input_shift", "small_numbers", "winograd"),
+        *("requantize", "pixel_order", "layout", "concat_order", "layout"),
+    ),
     colour="#0072b2",
     width=3.5,
     marker="o",

@@ -14,7 +14,7 @@ TARGET = Target(
     narrowed=("int64",),
     int8_io=True,
     rules=(
-        *("transposed_zeros", "transposed_padding", "resize", "moved_int8"),
+        *("transposed_zeros", "transposed_padding", "resize", "moved_int8", "int8_clamp"),
         *("input_shift", "row_constant"),
         *("winograd", "requantize", "pixel_order", "layout", "concat_order", "layout", "pixel_reshape"),
     ),

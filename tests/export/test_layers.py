@@ -126,12 +126,12 @@ def test_every_layer_of_other_nets_is_right(name: str, target: str, artifacts: A
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_layer_of_somebody_else_s_net_is_right(target: str, foreign_artifacts: dict[str, Path]) -> None:
-    """In TFLite two layers of it are fused into others and round once, where the calibration rounds twice."""
+    """Its ReLU6 is one with the convolution before it, as a ReLU is."""
     profile = compare(reference_of("foreign", target, "int8"), foreign_artifacts[target])
     assert profile.passed, describe(profile)
     seen = {layer.name for layer in profile.layers}
-    assert seen >= {"conv2d", "conv2d_1", "relu6", "cat", "conv2d_3", "upsample_nearest2d", "conv2d_4"}
-    assert set(profile.missing) >= ({"conv2d_2"} if target == "tflite" else set())
+    assert seen >= {"conv2d", "conv2d_1", "conv2d_2", "cat", "conv2d_3", "upsample_nearest2d", "conv2d_4"}
+    assert all(name.startswith("permute") for name in profile.missing)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

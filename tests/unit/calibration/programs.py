@@ -8,7 +8,7 @@ from torch import nn
 from torch.fx import GraphModule, Node
 
 from onenet.lowering.graph import is_float, name_of
-from onenet.lowering.operators import DEQUANTIZE, DEQUANTIZE_CHANNELS, IN_INT8, QUANTIZE, QUANTIZERS, RELU
+from onenet.lowering.operators import DEQUANTIZE, DEQUANTIZE_CHANNELS, IN_INT8, JOINED, QUANTIZE, QUANTIZERS
 
 
 def float_operators(program: nn.Module) -> Counter[str]:
@@ -24,14 +24,14 @@ def float_operators(program: nn.Module) -> Counter[str]:
 def in_integers(node: Node) -> bool:
     """Whether runtimes make one integer operator of a node and the quantizers, and perhaps the ReLU, around it."""
     around = all(is_stored(each) for each in node.all_input_nodes) and all(stores(each) for each in node.users)
-    return around and node.target in IN_INT8
+    return around and node.target in (*IN_INT8, *JOINED)
 
 
 def is_stored(node: Node) -> bool:
     """Whether what an operator reads is int8, no float tensor, or the result that its ReLU is joined with."""
     if node.op == "get_attr" or not is_float(node) or node.target in (DEQUANTIZE, DEQUANTIZE_CHANNELS):
         return True
-    return [each.target in RELU for each in node.users] == [True] and node.op == "call_function" and is_stored_around(node)
+    return [each.target in JOINED for each in node.users] == [True] and node.op == "call_function" and is_stored_around(node)
 
 
 def is_stored_around(node: Node) -> bool:
@@ -42,4 +42,4 @@ def is_stored_around(node: Node) -> bool:
 
 def stores(user: Node) -> bool:
     """Whether a user stores what it reads in int8: at once, or behind its ReLU."""
-    return user.target is QUANTIZE or (user.target in RELU and [each.target for each in user.users] == [QUANTIZE])
+    return user.target is QUANTIZE or (user.target in JOINED and [each.target for each in user.users] == [QUANTIZE])

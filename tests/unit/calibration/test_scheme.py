@@ -22,7 +22,8 @@ from onenet.calibration.observe import Calibration, observe
 from onenet.calibration.quantized import InFloat, QuantizedModel
 from onenet.calibration.recipe import INT8, W8, Recipe, Rule, x86_safe
 from onenet.calibration.scheme import ASKED, BETWEEN, NO_FORM, layers_of
-from onenet.lowering.operators import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, RELU, WEIGHTED, aten
+from onenet.lowering.graph import limits_of
+from onenet.lowering.operators import DEQUANTIZE, DEQUANTIZE_CHANNELS, JOINED, QUANTIZE, RELU, WEIGHTED, aten
 from onenet.lowering.proof import outputs
 from onenet.model import Model
 from onenet.models.build import build
@@ -88,6 +89,40 @@ def test_a_relu_shares_the_scale_of_the_operator_before_it(join: Callable[[Tenso
     assert quantize.args[2] == -128, "half of the steps are below zero"
     assert not float_operators(made.reference)
     assert first is not last
+
+
+CLAMPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu6": F.relu6,
+    "hardtanh": F.hardtanh,
+    "clamp": lambda x: x.clamp(-0.25, 0.75),
+    "clamp, one end": lambda x: x.clamp(max=0.5),
+}
+
+
+def clamped(clamp: Callable[[Tensor], Tensor]) -> tuple[QuantizedModel, torch.fx.Node]:
+    """A network with a clamp behind a layer, and what the layer's results are read by."""
+    model = lowered(lambda: Net(lambda net, x: net.b(clamp(net.a(x))), a=conv(3, 8, 3), b=conv(8, 4)))
+    made = onenet.calibrate(model, IMAGES, recipe=QUICK)
+    layer = nodes_of(made, *WEIGHTED)[0]
+    (reader,) = layer.users
+    return made, reader
+
+
+@pytest.mark.parametrize("name", CLAMPS)
+def test_a_clamp_shares_the_scale_of_the_layer_before_it(name: str) -> None:
+    made, clamp = clamped(CLAMPS[name])
+    assert clamp.target in JOINED
+    (quantize,) = clamp.users
+    assert quantize.target is QUANTIZE
+    assert not float_operators(made.reference)
+    low, high = limits_of(clamp)
+    site = made.record.sites[clamp.name]
+    assert low <= site.low <= site.high <= high
+
+
+def test_one_that_leaves_no_zero_has_a_scale_before_it() -> None:
+    _, reader = clamped(lambda x: x.clamp(min=0.25))
+    assert reader.target is QUANTIZE
 
 
 def test_what_is_read_before_the_relu_too_has_a_scale_there() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -18,6 +18,7 @@ from onenet.base.text import shape_text
 from onenet.errors import CheckError, RequestError
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.parity import check_bytes
+from onenet.runtimes.sampler import DENOISER, STEPS, as_segmentation
 from onenet.runtimes.session import RuntimeInfo
 from onenet.runtimes.verify import verify
 from onenet.tasks import TASKS, Task, task_of
@@ -102,6 +103,9 @@ def run(
     fit: Fit = "auto",
     threads: int | None = None,
     runtime: str | None = None,
+    prompt: str | None = None,
+    steps: int = STEPS,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> RunResults:
     """Run images through an artifact, one after the other, in constant memory, and write a file for each.
@@ -114,6 +118,9 @@ def run(
             whole image, ``resize`` stretches it, ``auto`` tiles where that is exact and else resizes.
         threads: of the runtime; its own choice unless given.
         runtime: the runtime's name; the first that opens the format and is installed unless given.
+        prompt: of a denoiser, the text whose mask is made; one of those that it was exported with.
+        steps: of a denoiser, for each image.
+        seed: of the noise that a denoiser begins with.
         progress: told of every step, and of what should be known.
 
     Raises:
@@ -126,10 +133,22 @@ def run(
     path, shown = Path(artifact), progress or Progress()
     sources = images_in([images] if isinstance(images, (str, Path)) else images)
     shown.start(f"opening {path.name}")
-    opened, task = open_for_run(path, threads, runtime, shown)
+    opened, task, model = open_for_run(path, threads, runtime, shown, lambda found: what_runs(found, prompt, steps, seed))
     files = files_of(sources, task, None if out is None else Path(out))
-    model = image_model(opened)
     return RunResults((run_image(task, model, *each, fit, shown) for each in files.items()), opened.session.runtime)
+
+
+def what_runs(artifact: Artifact, prompt: str | None, steps: int, seed: int) -> tuple[Task, ImageModel]:
+    """The task of an artifact, and a model of one image for it; of a denoiser, with its sampler, a segmentation.
+
+    Raises:
+        RequestError: a prompt for what is no denoiser, or one that the denoiser does not know.
+    """
+    if artifact.manifest.task == DENOISER:
+        return task_of("segmentation"), as_segmentation(artifact, prompt, steps, seed)
+    if prompt is not None:
+        raise RequestError(f"{artifact.path.name} takes no prompt: it is no {DENOISER}")
+    return task_of(artifact.manifest.task), image_model(artifact)
 
 
 def images_in(sources: Iterable[Path | str]) -> list[Path]:
@@ -167,8 +186,14 @@ def files_of(images: Iterable[Path], task: Task, out: Path | None) -> dict[Path,
     return files
 
 
-def open_for_run(path: Path, threads: int | None, runtime: str | None, progress: Progress) -> tuple[Artifact, Task]:
-    """The artifact and its task; in exact arithmetic where this CPU's int8 kernels would saturate.
+def open_for_run(
+    path: Path,
+    threads: int | None,
+    runtime: str | None,
+    progress: Progress,
+    seen: Callable[[Artifact], tuple[Task, ImageModel]],
+) -> tuple[Artifact, Task, ImageModel]:
+    """The artifact, and what ``seen`` makes of it; in exact arithmetic where this CPU's int8 kernels would saturate.
 
     Raises:
         CheckError: it is not the file that the manifest beside it describes, or a file without one fails its check.
@@ -180,13 +205,15 @@ def open_for_run(path: Path, threads: int | None, runtime: str | None, progress:
         artifact = open_artifact(path, threads, runtime=runtime)
         if not artifact.session.runs_here:
             raise RequestError(f"{path.name} cannot be run here: {artifact.session.runtime.kernels}")
-        task = task_of(artifact.manifest.task)
-        task.check_runs(image_model(artifact))
+        task, model = seen(artifact)
+        task.check_runs(model)
         saturates = artifact.session.may_saturate
-        artifact = open_artifact(path, threads, runtime=runtime, exact_int8=True) if saturates else artifact
+        if saturates:
+            artifact = open_artifact(path, threads, runtime=runtime, exact_int8=True)
+            task, model = seen(artifact)
     if saturates:
         progress.warn("this CPU has no VNNI and onnxruntime's int8 kernels saturate on it: computing in float, which is slower")
-    return artifact, task
+    return artifact, task, model
 
 
 def refuse_failed(path: Path, threads: int | None, runtime: str | None) -> None:

@@ -16,13 +16,19 @@ import numpy as np
 from onenet.base.arrays import Array
 from onenet.base.diffusion import level_embedding, levels_of, signal_of
 from onenet.base.text import shape_text
-from onenet.errors import RequestError
-from onenet.spec import TensorSpec
+from onenet.errors import CheckError, RequestError
+from onenet.runtimes.artifact import Artifact
+from onenet.spec import PALETTE, ClassSpec, TensorSpec
+from onenet.tasks.image import ImageModel
 
 Step = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """Canonical inputs by name -> outputs by name: ``Artifact.run``, or a network's own."""
 NAMES = ("image", "noisy", "time", "text")
 ESTIMATE = "estimate"
+DENOISER = "denoiser"
+"""The task of artifacts that a sampler runs."""
+STEPS = 4
+"""Unless others are asked for."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Sampler:
     step: Step
     inputs: tuple[TensorSpec, ...]
     """As the step takes them, NCHW."""
-    steps: int = 4
+    steps: int = STEPS
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,3 +91,48 @@ def moved(noisy: Array, estimate: Array, now: float, following: float) -> Array:
     noise = (noisy - math.sqrt(now) * estimate) / math.sqrt(max(1 - now, 1e-8))
     result: Array = (math.sqrt(following) * estimate + math.sqrt(1 - following) * noise).astype(np.float32)
     return result
+
+
+def prompts_of(artifact: Artifact) -> dict[str, Array]:
+    """The texts that an artifact knows, with their embeddings (1, text): those that its model was given before the export.
+
+    Raises:
+        CheckError: the table in its manifest is damaged.
+    """
+    table = artifact.manifest.source.get("prompts") or {}
+    try:
+        if not isinstance(table, Mapping):
+            raise TypeError
+        return {str(text): np.asarray(values, np.float32).reshape(1, -1) for text, values in table.items()}
+    except (TypeError, ValueError) as error:
+        raise CheckError(f"the prompts of {artifact.path.name} are damaged; export the artifact again") from error
+
+
+def as_segmentation(artifact: Artifact, prompt: str | None, steps: int = STEPS, seed: int = 0) -> ImageModel:
+    """A denoiser with its sampler, for one text: a segmentation of two classes, the text's and the background.
+
+    Args:
+        artifact: of a denoiser.
+        prompt: one of its texts.
+        steps: of the sampler, for each image.
+        seed: of the noise that each image begins with.
+
+    Raises:
+        RequestError: it is no denoiser, has no such text, or there is no step to do.
+        CheckError: its texts are damaged.
+    """
+    texts, inputs = prompts_of(artifact), tuple(each.canonical() for each in artifact.inputs)
+    if prompt not in texts:
+        known = ", ".join(texts) or "none: onenet.models.prompts gives a model its texts before the export"
+        asked = "no prompt was given" if prompt is None else f"the prompt {prompt!r} is not in {artifact.path.name}"
+        raise RequestError(f"{asked}; its prompts: {known}")
+    sampler = Sampler(artifact.run, inputs, steps, seed)
+    text, image = texts[prompt], sampler.spec("image")
+
+    def compute(batch: Array) -> Array:
+        inside = (sampler.masks(batch, text)[-1][:, :1] + 1) / 2
+        return np.concatenate([1 - inside, inside], 1)
+
+    output = TensorSpec("probabilities", "probabilities", (image.shape[0], 2, *image.shape[2:]), "NCHW", value_range=(0.0, 1.0))
+    classes = (ClassSpec("background", PALETTE[0]), ClassSpec(prompt, PALETTE[1]))
+    return ImageModel(artifact.path.name, (image,), output, classes, None, compute)

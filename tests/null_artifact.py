@@ -33,11 +33,17 @@ def null_manifest(logits: TensorSpec, values: np.ndarray, **more: Any) -> dict[s
 
 
 def write_null(
-    path: Path, milliseconds: float = 0.0, right: bool = True, task: str | None = None, classes: Any = (), **more: Any
+    path: Path,
+    milliseconds: float = 0.0,
+    right: bool = True,
+    task: str | None = None,
+    classes: Any = (),
+    source: Any = None,
+    **more: Any,
 ) -> Path:
     """A ``.null`` file whose runs take so long. ``right`` False: its golden output is not the zeros that it computes."""
     outputs = np.zeros(LOGITS.shape, np.float32) if right else np.ones(LOGITS.shape, np.float32)
-    named = {} if task is None else {"task": task, "classes": list(classes)}
+    named = {} if task is None else {"task": task, "classes": list(classes), "source": source}
     manifest = null_manifest(LOGITS, outputs, name=path.stem, **named)
     content = {"inputs": [asdict(IMAGE)], "outputs": [asdict(LOGITS)], "milliseconds": milliseconds, "onenet": manifest}
     path.write_text(json.dumps({**content, **more}))

@@ -34,19 +34,35 @@ def command(
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
     runtime: Annotated[str | None, typer.Option(metavar="NAME", help=runtime_help())] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What a denoiser looks for: one of the texts that it was exported with.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of a denoiser, for each image.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise that a denoiser begins with.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Run images of any size through an artifact, and write one file for each.
 
     Segmentation writes NAME.mask.png, a PNG of class indices in the classes' colours. Classification prints the five likeliest
-    classes and writes NAME.classes.json.
+    classes and writes NAME.classes.json. A denoiser writes the mask of its --prompt.
 
     Images are streamed tile by tile in constant memory. Needs the artifact's runtime, not torch.
     """
-    with console.Steps(silent=json) as steps:
+    with console.Steps(silent=json) as shown:
         from onenet.runtimes.run import run
 
-        results = run(artifact, images, out=out, fit=cast("Fit", fit), threads=threads, runtime=runtime, progress=steps)
+        results = run(
+            artifact,
+            images,
+            out=out,
+            fit=cast("Fit", fit),
+            threads=threads,
+            runtime=runtime,
+            prompt=prompt,
+            steps=steps,
+            seed=seed,
+            progress=shown,
+        )
     peak = peak_bytes()
     if json:
         rows = [result.as_dict() for result in results]

@@ -11,7 +11,7 @@ from PIL import Image
 
 import onenet
 from onenet.base.progress import Progress
-from onenet.errors import RequestError
+from onenet.errors import CheckError, RequestError
 from onenet.runtimes.run import images_in, run
 from onenet.spec import numbered_classes
 from tests.null_artifact import write_null
@@ -77,7 +77,20 @@ def test_images_are_given_once(photos: Path) -> None:
     assert images_in([photos, photos / "a.png"]) == [photos / "a.png", photos / "b.png", photos / "x.classes.json.png"]
 
 
-@pytest.mark.parametrize("task", ["other", "denoiser", None])
+def test_a_prompt_is_for_denoisers_and_one_of_their_own(artifact: Path, tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(RequestError, match=r"net.null takes no prompt: it is no denoiser"):
+        run(artifact, photos, prompt="nuclei")
+    path = write_null(tmp_path / "step.null", task="denoiser", source={"prompts": {"nuclei": [0.5], "cells": [0.1]}})
+    with pytest.raises(RequestError, match=r"no prompt was given; its prompts: nuclei, cells"):
+        run(path, photos)
+    with pytest.raises(RequestError, match=r"the prompt 'sky' is not in step.null; its prompts: nuclei, cells"):
+        run(path, photos, prompt="sky")
+    damaged = write_null(tmp_path / "bad.null", task="denoiser", source={"prompts": {"nuclei": "many"}})
+    with pytest.raises(CheckError, match=r"the prompts of bad.null are damaged"):
+        run(damaged, photos, prompt="nuclei")
+
+
+@pytest.mark.parametrize("task", ["other", "poetry", None])
 def test_a_task_that_writes_nothing_is_refused(task: str | None, tmp_path: Path, photos: Path) -> None:
     path = write_null(tmp_path / "net.null", **({} if task is None else {"task": task}))
     with pytest.raises(RequestError, match=r"net.null is for other, which `onenet run` does not do; supported: segmentation"):

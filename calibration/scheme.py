@@ -9,7 +9,8 @@ specification, which is also what ONNX's QDQ form and Core ML's quantize/dequant
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -74,6 +75,8 @@ ACTIVATION = QuantizationSpec(
     qscheme=torch.per_tensor_affine,
     observer_or_fake_quant_ctr=FixedRange.with_args(eps=EPSILON),
 )
+OWN = replace(ACTIVATION, ch_axis=0)
+"""The same. torchao gives readers of a tensor one scale where what they ask for is equal, and this is not."""
 PROBABILITY = FixedQParamsQuantizationSpec(
     dtype=torch.int8, scale=1 / 256, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine
 )
@@ -92,6 +95,9 @@ def weight_spec(limit: int) -> QuantizationSpec:
     )
 
 
+APART = "onenet_apart"
+"""Marks a node whose result keeps a scale of its own."""
+
 ASKED = "the recipe says so"
 BETWEEN = "it reads what stays in float"
 MASKS = "one of its constants switches values off"
@@ -100,11 +106,14 @@ NO_FORM = "int8 has no form for it"
 
 
 class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
-    """Annotates an exported program with the scheme above as a recipe says, in graph order."""
+    """Annotates an exported program with the scheme above as a recipe says, in graph order.
 
-    def __init__(self, recipe: Recipe = INT8) -> None:
+    The tensors ``apart`` keep a scale of their own where they go into a concatenation.
+    """
+
+    def __init__(self, recipe: Recipe = INT8, apart: Collection[str] = ()) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.recipe, self.apart = recipe, apart
         self.weight = weight_spec(recipe.weight_limit)
         self.kept: dict[Node, str] = {}
         """What computes in float although the recipe asks for int8, and why."""
@@ -113,6 +122,8 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         """Annotate every operator that is quantized; the same program."""
         floats: set[Node] = set()  # what layers that the recipe keeps in float lead to, up to the next layer
         islands = float_islands(model)
+        for node in model.graph.nodes:
+            node.meta[APART] = node.name in self.apart
         for node in model.graph.nodes:
             if node.op != "call_function" or is_annotated(node):
                 continue
@@ -203,10 +214,10 @@ def annotate_with_relu(node: Node, inputs: dict[Any, Any], output: Any) -> list[
     """
     only = next(iter(node.users)) if len(node.users) == 1 else None
     if only is None or not is_joined(only) or node.target not in (*WEIGHTED, *ARITHMETIC):
-        annotate(node, inputs, output)
+        annotate(node, inputs, output and result_of(node))
         return [node]
     annotate(node, inputs, None)
-    annotate(only, {}, output)
+    annotate(only, {}, output and result_of(only))
     return [node, only]
 
 
@@ -221,9 +232,14 @@ def is_joined(node: Node) -> bool:
 def spec_of(source: Node) -> Any:
     """How an operator reads ``source``: on the fixed scale of a softmax or sigmoid where it comes from one, moved at most."""
     made = source
-    while made.target in SAME_SCALE and is_annotated(made):
+    while made.target in SAME_SCALE and is_annotated(made) and not made.meta[APART]:
         made = made.all_input_nodes[0]
-    return PROBABILITY if made.target in FIXED_SCALE and is_annotated(made) else ACTIVATION
+    return PROBABILITY if made.target in FIXED_SCALE and is_annotated(made) else result_of(made)
+
+
+def result_of(node: Node) -> Any:
+    """How an operator's result is quantized that has a scale of its own."""
+    return OWN if node.meta[APART] else ACTIVATION
 
 
 def is_annotated(node: Node) -> bool:
@@ -253,9 +269,12 @@ def float_inputs(node: Node) -> list[Node]:
 def scales_of(prepared: GraphModule) -> dict[str, tuple[FixedRange, tuple[str, ...]]]:
     """Every activation scale of a prepared program: first tensor -> its observer, and all tensors that share it."""
     found: dict[int, tuple[FixedRange, list[str]]] = {}
-    for node, observer in observers(prepared):
+    called = dict(observers(prepared))
+    for node, observer in called.items():
         if isinstance(observer, FixedRange):
-            found.setdefault(id(observer), (observer, []))[1].append(observed(node).name)
+            names = found.setdefault(id(observer), (observer, []))[1]
+            if not isinstance(called.get(node.all_input_nodes[0]), FixedRange):  # else the tensor has a scale before this one
+                names.append(observed(node).name)
     return {names[0]: (observer, tuple(names)) for observer, names in found.values()}
 
 
@@ -272,7 +291,7 @@ def observers(prepared: GraphModule) -> Iterator[tuple[Node, torch.nn.Module]]:
 
 
 def observed(node: Node) -> Node:
-    """What an observer looks at. There are two in a row where a sigmoid's result goes into a concatenation."""
+    """What an observer looks at. There are two in a row where what has a scale goes into a concatenation that has another."""
     source: Node = node.all_input_nodes[0]
     return observed(source) if source.op == "call_module" else source
 
@@ -282,6 +301,17 @@ def origins(node: Node) -> set[str]:
     if node.target in (*SAME_SCALE, aten.cat.default) and node.target not in RELU:
         return set().union(*(origins(each) for each in node.all_input_nodes))
     return {node.name}
+
+
+def producers_of(concat: Node, names: Collection[str]) -> set[Node]:
+    """The operators whose results a concatenation joins, of those among ``names``; what only moves them is not one."""
+    found = set()
+    for each in concat.all_input_nodes:
+        while each.target in SAME_SCALE and (each.target not in RELU or each.all_input_nodes[0].name in names):
+            each = each.all_input_nodes[0]
+        if each.name in names and each.target is not aten.cat.default and each.op == "call_function":
+            found.add(each)
+    return found
 
 
 def observe_weights(prepared: GraphModule) -> None:

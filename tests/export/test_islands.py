@@ -42,9 +42,16 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": lambda x: F.softplus(4 * x),
     "where": lambda x: torch.where(x > 0.1, x, -3.0),
     "clamped beyond the range": lambda x: x.clamp(min=1.0),
+    "clamped on both sides": lambda x: x.clamp(-0.2, 0.3),
+    "clamped, joined with what is larger": lambda x: torch.cat([F.relu6(x), 20 * x], 1),
     "largest and mean": lambda x: x * x.amax(1, keepdim=True) + x.abs(),
     "pooled to an odd size": lambda x: x + F.interpolate(F.adaptive_avg_pool2d(x, (3, 5)), size=SIZE),
 }
+
+
+@pytest.mark.parametrize("target", ["tflite", "onnx", "coreml"])
+def test_what_is_joined_with_larger_values_keeps_its_own_scale(target: str, tmp_path: Path) -> None:
+    check(Between(lambda x: torch.cat([x, 20 * x.relu()], 1), False), target, "int8", tmp_path)
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["between layers", "at the end"])

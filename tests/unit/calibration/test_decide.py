@@ -142,6 +142,63 @@ def test_a_budget_s_search_decides_once() -> None:
     assert trial.without(frozenset(trial.layers[:1])).record.recipe.estimator == "mse"
 
 
+# --- concatenations ---------------------------------------------------------
+
+
+class Joined(nn.Module):
+    """A layer's results go into the next one, and beside the much larger ones of a third into a concatenation."""
+
+    def __init__(self, larger: float, moved: bool) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.d, self.moved = nn.Conv2d(16, 4, 1), moved
+        enliven(self, torch.from_numpy(smooth_images(8, 3, 16, 24)))
+        with torch.no_grad():
+            self.c.weight.mul_(larger)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.a(x).relu()
+        other = self.c(self.b(first).relu())
+        parts = [each[:, :, :, 1:] if self.moved else each for each in (first, other)]
+        result: Tensor = self.d(torch.cat(parts, 1))
+        return result
+
+
+@functools.cache
+def joined(larger: float, moved: bool = False) -> Calibration:
+    torch.manual_seed(0)
+    model = onenet.lower(build(Joined(larger, moved), input_size=(16, 24)))
+    return observe(model, list(smooth_images(8, 3, 16, 24)))
+
+
+def scale_of(model: QuantizedModel, name: str) -> float:
+    return next(site.scale for site in model.record.sites.values() if name in site.names)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["as it is", "moved"])
+def test_what_is_joined_with_larger_values_keeps_its_own_scale(moved: bool, tmp_path: Path) -> None:
+    calibration = joined(30.0, moved)
+    found = decide(calibration, PLAIN)
+    assert scale_of(found, "relu") < scale_of(found, "cat") / 4
+    found.record.save(tmp_path / "record.json")
+    again = onenet.calibrate(calibration.model, CalibrationRecord.load(tmp_path / "record.json"))
+    assert again.record == found.record
+    assert str(again.reference.graph) == str(found.reference.graph)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["as it is", "moved"])
+def test_what_is_joined_with_its_like_shares_the_scale(moved: bool) -> None:
+    found = decide(joined(1.0, moved), PLAIN)
+    assert scale_of(found, "relu") == scale_of(found, "cat")
+
+
+def test_the_outputs_gain_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calibration = joined(30.0)
+    apart = output_error(calibration, decide(calibration, PLAIN))
+    monkeypatch.setattr("onenet.calibration.decide.MOST_SHARED", float("inf"))
+    assert output_error(calibration, decide(calibration, PLAIN)) > 4 * apart
+
+
 # --- corrected biases -------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ from onenet.lowering.operators import (
     aten,
 )
 
-ON_THE_WAY = (operator.getitem, *RELU, *MOVES)
+ON_THE_WAY = (operator.getitem, *RELU, *CLAMPS, *MOVES)
 """May stand between an int8 operator and the quantize operator behind it."""
 
 

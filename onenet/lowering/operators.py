@@ -88,7 +88,10 @@ SAME_SCALE = (
 """Operators that move, pick or mix values within their range: their output has the scale of their input."""
 ARITHMETIC = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.add_.Tensor)
 """Operators on two tensors; runtimes compute them together with a ReLU behind them."""
-NEW_SCALE = (*ARITHMETIC, aten.mean.dim, aten.adaptive_avg_pool2d.default)
+NEW_SCALE = (
+    *ARITHMETIC,
+    *(aten.mean.dim, aten.adaptive_avg_pool2d.default, aten.leaky_relu.default, aten.leaky_relu_.default),
+)
 """Operators whose output has a scale of its own."""
 FIXED_SCALE = (aten.softmax.int, aten.sigmoid.default)
 """Operators whose output has the scale that the int8 specification fixes."""

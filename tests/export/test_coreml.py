@@ -219,6 +219,17 @@ GEOMETRY: list[tuple[str, dict[str, Any]]] = [
     ("upsample_bilinear", dict(scale_factor_height=2.1, scale_factor_width=1.5, align_corners=False)),
     ("upsample_nearest_neighbor", dict(scale_factor_height=2, scale_factor_width=3)),
     ("resize_bilinear", dict(target_size_height=10, target_size_width=4, sampling_mode="UNALIGN_CORNERS")),
+    (
+        "resample",
+        dict(
+            coordinates=random(2, 4, 5, 2, seed=4),
+            sampling_mode="bilinear",
+            padding_mode="border",
+            padding_value=0.0,
+            coordinates_mode="normalized_minus_one_to_one",
+            align_corners=True,
+        ),
+    ),
     ("resize_nearest_neighbor", dict(target_size_height=10, target_size_width=4)),
     ("crop", dict(crop_height=[1, 2], crop_width=[0, 3])),
     ("instance_norm", dict(gamma=random(3, seed=1), beta=random(3, seed=2), epsilon=0.25)),

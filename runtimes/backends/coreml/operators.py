@@ -353,7 +353,7 @@ COMPUTE = (
     *(clip, elu, gelu, inverse, leaky_relu, linear_activation, log, prelu, rsqrt, sigmoid_hard, threshold, thresholded_relu),
     *(batch_norm, instance_norm, layer_norm, linear, matmul, scaled_dot_product_attention, softmax),
     *(spatial.avg_pool, spatial.conv, spatial.conv_transpose, spatial.max_pool),
-    *(spatial.resize_bilinear, spatial.upsample_bilinear),
+    *(spatial.resample, spatial.resize_bilinear, spatial.upsample_bilinear),
 )
 MOVE = (
     *(

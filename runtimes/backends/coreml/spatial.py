@@ -18,6 +18,8 @@ from onenet.runtimes.backends.coreml.layout import Array, Ints, check_size
 PadType = Literal["valid", "custom", "same", "same_lower"]
 Sampling = Literal["STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS", "UNALIGN_CORNERS"]
 
+Coordinates = Literal["normalized_minus_one_to_one", "normalized_zero_to_one", "unnormalized"]
+
 
 def torch_of(x: Array) -> Any:
     """A torch tensor in float32; of the array's own memory where torch may write into it."""
@@ -214,6 +216,37 @@ def resize_nearest_neighbor(x: Array, target_size_height: int, target_size_width
     for axis, count in ((-2, target_size_height), (-1, target_size_width)):
         x = x.take(np.arange(count) * x.shape[axis] // count, axis)
     return x
+
+
+def resample(
+    x: Array,
+    coordinates: Array,
+    sampling_mode: Literal["bilinear", "nearest"] = "bilinear",
+    padding_mode: Literal["constant", "border", "reflection", "symmetric"] = "constant",
+    padding_value: float = 0,
+    coordinates_mode: Coordinates = "unnormalized",
+    align_corners: bool = False,
+) -> Array:
+    """MIL ``resample``: x (N, C, H, W) at the points (x, y) of ``coordinates`` (N, h, w, 2); torch's ``grid_sample``.
+
+    Raises:
+        ValueError: a reflection at the ends that belongs to the other value of align_corners.
+    """
+    import torch.nn.functional as F
+
+    if padding_mode == ("symmetric" if align_corners else "reflection"):
+        raise ValueError(f"{padding_mode} together with align_corners = {align_corners} is not defined")
+    check_size((*x.shape[:2], *coordinates.shape[1:3]))
+    if coordinates_mode == "normalized_zero_to_one":
+        coordinates = coordinates * 2 - 1
+    elif coordinates_mode == "unnormalized":
+        last = np.array([x.shape[3], x.shape[2]], np.float32) - 1
+        coordinates = coordinates * 2 / last - 1 if align_corners else (coordinates * 2 + 1) / (last + 1) - 1
+    padding = {"constant": "zeros", "border": "border"}.get(padding_mode, "reflection")
+    outside = padding_value if padding_mode == "constant" else 0
+    grid = torch_of(coordinates)
+    found: Array = F.grid_sample(torch_of(x - outside), grid, sampling_mode, padding, align_corners).numpy() + outside
+    return found
 
 
 def scaled(x: Array, height: float, width: float) -> tuple[int, int]:

@@ -154,6 +154,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
         lambda net, x: net.b(torch.cat([torch.sigmoid(net.a(x)), x], 1)), a=conv(3, 8), b=conv(11, 4)
     ),
     "squeeze and excite": lambda: Net(squeeze_and_excite, a=conv(3, 8), b=conv(8, 8), c=conv(8, 4)),
+    "leaky relu": lambda: Net(lambda net, x: net.b(F.leaky_relu(net.a(x), 0.2)), a=conv(3, 8), b=conv(8, 4)),
     "silu": lambda: Net(lambda net, x: net.b(F.silu(net.a(x))), a=conv(3, 8), b=conv(8, 4)),
     "one layer twice": lambda: Net(lambda net, x: net.b(net.a(net.a(x))), a=conv(3, 3, 3), b=conv(3, 4)),
     "a constant in a concat": lambda: Net(

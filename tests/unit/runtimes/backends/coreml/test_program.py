@@ -139,6 +139,7 @@ def example(name: str) -> dict[str, Any]:
         "matmul": dict(y=random(8, 5, seed=2)),
         "max_pool": dict(kernel_sizes=(3, 2)),
         "prelu": dict(alpha=three),
+        "resample": dict(coordinates=random(2, 4, 5, 2, seed=2)),
         "resize_bilinear": dict(target_size_height=9, target_size_width=5),
         "upsample_bilinear": dict(scale_factor_width=2.0),
         **{name: dict(alpha=0.3) for name in ("elu", "leaky_relu", "threshold", "thresholded_relu")},
@@ -318,6 +319,35 @@ def test_bilinear_sizes(size: tuple[int, int]) -> None:
     for mode, align in (("UNALIGN_CORNERS", False), ("STRICT_ALIGN_CORNERS", True)):
         wanted = F.interpolate(t(x), size=size, mode="bilinear", align_corners=align)
         assert_close(compute("resize_bilinear", x=x, sampling_mode=mode, **target), wanted)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_resampling_is_grid_sampling(padding: str, align: bool, mode: str) -> None:
+    x, points = random(2, 3, 5, 7), random(2, 4, 6, 2, seed=1) * 1.5
+    wanted = F.grid_sample(t(x), t(points), mode, padding, align)
+    named = {"zeros": "constant", "border": "border", "reflection": "reflection" if align else "symmetric"}[padding]
+    size = np.array([7, 5], np.float32)
+    pixels = (points + 1) / 2 * (size - 1) if align else ((points + 1) * size - 1) / 2
+    given = dict(x=x, sampling_mode=mode, padding_mode=named, align_corners=align)
+    for coordinates_mode, coordinates in (
+        ("normalized_minus_one_to_one", points),
+        ("normalized_zero_to_one", (points + 1) / 2),
+        ("unnormalized", pixels),
+    ):
+        assert_close(compute("resample", coordinates=coordinates, coordinates_mode=coordinates_mode, **given), wanted)
+
+
+def test_resampling_beyond_the_image_gives_the_padding_value() -> None:
+    points = np.full((1, 1, 1, 2), 5, np.float32)
+    given = dict(padding_value=2.5, coordinates_mode="normalized_minus_one_to_one")
+    assert compute("resample", x=random(1, 1, 3, 3), coordinates=points, **given) == 2.5
+
+
+def test_a_reflection_of_the_other_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="reflection together with align_corners"):
+        compute("resample", x=random(1, 1, 3, 3), coordinates=random(1, 2, 2, 2), padding_mode="reflection")
 
 
 @pytest.mark.parametrize("factors", [(2.0, 3.0), (1.5, 2.1), (1.0, 0.5)])

@@ -4,15 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: export test test-tiny test-unit house toolchains zoo native docs lint types wheel clean
+.PHONY: export test test-all test-tiny test-unit house toolchains zoo native docs lint types wheel clean
 
 export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
 
 # Two workers with two threads each would spend their time waiting for one another. In order of their names, the tests of devices, few
 # and long, come first.
-test: $(STAMP)  ## all tests; names the slowest 20
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+
+test: $(STAMP)  ## the tests, of many alike a few; names the slowest 20
+	$(PYTEST) -m "not thorough"
+
+test-all: $(STAMP)  ## every test
+	$(PYTEST)
 
 test-tiny: $(STAMP)  ## the main job in a few seconds
 	$(BIN)/python -m pytest -q tests/test_tiny.py

@@ -13,6 +13,9 @@ import pytest
 from onenet.base.files import sha256_of
 from onenet.calibration.samples import default_calibration
 from onenet.runtimes.artifact import manifest_of
+from tests.shared import thorough
+
+pytestmark = thorough
 
 EXPORT = """
 from pathlib import Path
@@ -21,6 +24,7 @@ import torch
 from torch import nn
 import onenet
 from onenet.base.quiet import quiet
+from tests.shared import thorough
 
 class Everything(nn.Module):
     # Wide and large enough that torch shares its convolutions out over threads: without care its sums then differ.

@@ -14,9 +14,10 @@ from onenet.runtimes import open_session
 from onenet.runtimes.backends.coreml.package import main_blocks, read_model
 from onenet.runtimes.backends.litert import operators
 from tests.export.conftest import NETS, SHIPPED, Artifacts
+from tests.shared import few
 
 SPATIAL = [name for name, net in NETS.items() if net.kernel is not None]
-EVERY = [*NETS, *SHIPPED]
+EVERY = [*NETS, *few(SHIPPED, 2)]
 FRAMED = ["onenet-e4"]
 """Whose last convolutions became one, but for a frame along the border; the small networks are hardly more than frame."""
 

@@ -5,6 +5,7 @@ Two of the four files in tests/golden are of the published implementation (tests
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from onenet.base.quiet import quiet
 from onenet.calibration.outputs import float_outputs
 from onenet.runtimes.artifact import open_artifact
 from tests.golden import stored
+from tests.shared import few
 
 
-@pytest.mark.parametrize("target", ["tflite", "onnx"])
-@pytest.mark.parametrize("name", stored.GOLDEN)
+@pytest.mark.parametrize(("name", "target"), few(itertools.product(stored.GOLDEN, ("tflite", "onnx")), 3))
 def test_a_checkpoint_gives_its_stored_output_in_every_runtime(name: str, target: str, tmp_path: Path) -> None:
     golden = stored.load(name)
     save_file({key: torch.from_numpy(value) for key, value in golden.state.items()}, tmp_path / "weights.safetensors")

@@ -7,6 +7,7 @@ Networks whose outputs a check could miss. ``python -m bench.mutations`` asks th
 from __future__ import annotations
 
 import functools
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from onenet.exporters.pipeline import export
 from tests.conftest import enliven, smooth_images
 from tests.export.faults import FORMATS
 from tests.export.mutants import SIDE, TOYS, Trunk, tally
+from tests.shared import few
 
 NETS = ("depth", "two outputs", "classes")
 
@@ -58,8 +60,7 @@ def quantized(name: str) -> QuantizedModel:
         return onenet.calibrate(onenet.lower(onenet.build(net.eval(), input_size=(SIDE, SIDE))), pictures()[:6])
 
 
-@pytest.mark.parametrize("target", FORMATS)
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(("name", "target"), few(itertools.product(NETS, FORMATS), 4))
 def test_a_mutant_that_moves_the_outputs_fails(name: str, target: str, tmp_path: Path) -> None:
     found = tally(quantized(name), target, "int8", pictures()[6:], tmp_path)
     assert found.moved >= 6  # mutations that change nothing would prove nothing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from onenet.runtimes.artifact import open_artifact
 from onenet.runtimes.backends.litert import operators
 from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of, three_levels
 from tests.export.stored import Stored, read
+from tests.shared import few
 
 TARGETS = ["tflite", "onnx", "coreml"]
 SIZE = (16, 24)
@@ -117,15 +119,13 @@ def kind_of(stored: Stored, name: str) -> str:
 # --- mixed recipes ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(("name", "target"), few(itertools.product(RECIPES, TARGETS), 4))
 def test_every_layer_has_the_precision_that_its_rule_gives(name: str, target: str, exported) -> None:  # type: ignore[no-untyped-def]
     stored = read(exported(name, target).path, quantized(name))
     assert [kind_of(stored, layer) for layer in LAYERS] == PRECISIONS[name]
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(("name", "target"), few(itertools.product(RECIPES, TARGETS), 4))
 def test_values_are_those_of_the_reference(name: str, target: str, exported) -> None:  # type: ignore[no-untyped-def]
     artifact = exported(name, target)
     assert artifact.verification.passed
@@ -139,7 +139,7 @@ def test_values_are_those_of_the_reference(name: str, target: str, exported) -> 
     assert label_agreement(expected.argmax(1), found.argmax(1)) > 0.995
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", few(RECIPES, 4))
 def test_tflite_operators_around_float_layers(name: str, exported) -> None:  # type: ignore[no-untyped-def]
     kinds = [(operator, types) for operator, types in operators(exported(name, "tflite").path) if operator == "CONV_2D"]
     # Weights that a DEQUANTIZE gives are listed beside the activations.
@@ -147,7 +147,7 @@ def test_tflite_operators_around_float_layers(name: str, exported) -> None:  # t
     assert kinds == [("CONV_2D", types[each]) for each in PRECISIONS[name]]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", few(RECIPES, 4))
 def test_the_recipe_is_in_the_manifest_and_in_the_name(name: str, exported) -> None:  # type: ignore[no-untyped-def]
     artifact = exported(name, "onnx")
     taken = Recipe.from_dict(artifact.manifest["recipe"])

@@ -16,6 +16,7 @@ from onenet.calibration.scheme import EPSILON
 from onenet.lowering.operators import DEQUANTIZE, QUANTIZE, RELU, WEIGHTED
 from tests.export.conftest import SHIPPED, Artifacts, quantized_of
 from tests.export.stored import Pair, Stored, StoredLayer, read
+from tests.shared import few
 
 NAMES = ["onenet-ed4", "ed"]
 TARGETS = ["tflite", "onnx", "coreml"]
@@ -160,7 +161,7 @@ def test_the_files_agree_with_one_another(name: str, artifacts: Artifacts) -> No
 # --- the shipped calibration ------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 def test_the_shipped_calibration_gives_no_warning(name: str) -> None:
     record = quantized_of(name).record
     assert record.warnings() == []
@@ -168,7 +169,7 @@ def test_the_shipped_calibration_gives_no_warning(name: str) -> None:
     assert record.worst_site is not None  # both halves hold images
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 def test_a_correction_of_biases_is_in_the_network(name: str) -> None:
     model = quantized_of(name)
     plain = dict(model.model.module.named_parameters()) | dict(model.model.module.named_buffers())

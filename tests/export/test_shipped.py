@@ -21,11 +21,12 @@ from onenet.runtimes.quality import Quality, quality
 from onenet.targets import pairs, suffixes
 from onenet.tasks.segmentation import TASK as SEGMENTATION
 from tests.export.conftest import SHIPPED, Artifacts, evaluation_of, images_of, model_of, quantized_of
+from tests.shared import few
 
 PAIRS, TARGETS = pairs(), list(suffixes())
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 def test_int8_tflite_computes_in_integers_only(name: str, artifacts: Artifacts) -> None:
     integer = operators(artifacts(name, "tflite", "int8", io="int8").path)
     assert {each for _, types in integer for each in types} <= {"int8", "int32"}
@@ -35,7 +36,7 @@ def test_int8_tflite_computes_in_integers_only(name: str, artifacts: Artifacts) 
     assert with_float_ends[1:-1] == integer
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_tflite_is_one_partition_without_index_arithmetic(name: str, precision: str, artifacts: Artifacts) -> None:
     path = artifacts(name, "tflite", precision).path
@@ -45,7 +46,7 @@ def test_tflite_is_one_partition_without_index_arithmetic(name: str, precision: 
     assert open_session(path).runtime.kernels == "XNNPACK, 1 partition"
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 def test_int8_onnx_quantizes_both_sides_of_every_convolution(name: str, artifacts: Artifacts) -> None:
     graph = onnx.load(artifacts(name, "onnx", "int8").path).graph
     makers = {result: node.op_type for node in graph.node for result in node.output}
@@ -59,7 +60,7 @@ def test_int8_onnx_quantizes_both_sides_of_every_convolution(name: str, artifact
     assert large == {onnx.TensorProto.INT8}
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 @pytest.mark.parametrize("target", TARGETS)
 def test_sizes_of_int8_and_fp16_files(name: str, target: str, artifacts: Artifacts) -> None:
     fp32, fp16, int8 = (artifacts(name, target, precision).bytes for precision in ("fp32", "fp16", "int8"))
@@ -79,7 +80,7 @@ def constants(content: bytes) -> int:
     return total
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_tflite_file_is_little_more_than_its_weights(name: str, precision: str, artifacts: Artifacts) -> None:
     artifact = artifacts(name, "tflite", precision)
@@ -97,7 +98,7 @@ def quality_of(name: str, artifact: ExportedArtifact) -> Quality:
     return quality(SEGMENTATION, "logits", float_outputs(model_of(name), images), found, evaluation.labels, 2)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 @pytest.mark.parametrize("target", TARGETS)
 def test_int8_keeps_the_labels_and_the_miou(name: str, target: str, artifacts: Artifacts) -> None:
     found = quality_of(name, artifacts(name, target, "int8"))
@@ -108,7 +109,7 @@ def test_int8_keeps_the_labels_and_the_miou(name: str, target: str, artifacts: A
     assert found.scores["miou"] >= found.float_scores["miou"] - 0.01
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 def test_int8_core_ml_is_at_most_a_step_off_the_reference(name: str, artifacts: Artifacts) -> None:
     artifact, reference, images = artifacts(name, "coreml", "int8"), quantized_of(name).reference, images_of(name)
     step, package = artifact.manifest["golden"]["outputs"][0]["scale"], CoreMLPackage(artifact.path, native=False)
@@ -121,7 +122,7 @@ def test_int8_core_ml_is_at_most_a_step_off_the_reference(name: str, artifacts: 
         assert np.mean(found.argmax(1) == expected.argmax(1)) >= 0.995
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 @pytest.mark.parametrize("target", TARGETS)
 def test_fp16_and_fp32_are_close_to_the_float_model(name: str, target: str, artifacts: Artifacts) -> None:
     half = 45 if target == "coreml" else 50  # there activations are rounded too, in the other two weights only
@@ -132,7 +133,7 @@ def test_fp16_and_fp32_are_close_to_the_float_model(name: str, target: str, arti
         assert found.sqnr_db >= least
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", few(SHIPPED, 2))
 @pytest.mark.parametrize(("target", "precision"), sorted(PAIRS))
 def test_the_artifact_carries_its_golden_pair_and_its_classes(
     name: str, target: str, precision: str, artifacts: Artifacts

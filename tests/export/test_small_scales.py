@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from onenet.calibration.outputs import float_outputs
 from onenet.calibration.quantized import QuantizedModel
 from onenet.models.build import build
 from onenet.runtimes.artifact import open_artifact
+from onenet.targets import suffixes
 from tests.conftest import smooth_images
+from tests.shared import few
 from tests.unit.calibration.scaled import FORMS, HARD, SIZE
 
 IMAGES = smooth_images(4, 3, *SIZE)
@@ -36,9 +39,7 @@ def quantized(name: str) -> QuantizedModel:
         return onenet.calibrate(onenet.lower(build(NETS[name]().eval(), input_size=SIZE)), list(IMAGES))
 
 
-@pytest.mark.parametrize("precision", ["int8", "w8"])
-@pytest.mark.parametrize("target", ["tflite", "onnx", "coreml"])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(("name", "target", "precision"), few(itertools.product(NETS, suffixes(), ("int8", "w8")), 5))
 def test_a_file_is_as_good_as_the_simulation(name: str, target: str, precision: str, tmp_path: Path) -> None:
     model = quantized(name)
     reference = (model if precision == "int8" else quantize_weights(model.model)).reference

@@ -20,6 +20,7 @@ from onenet.model import Model
 from onenet.models import REGISTRY
 from onenet.targets import suffixes
 from tests.conftest import enliven, smooth_images
+from tests.shared import few
 
 ELSEWHERE = "onenet.models.onenet"
 """Built here is what ``test_targets``, ``test_forms`` and others test in every form, width and pair."""
@@ -65,7 +66,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "target", "precision"), CASES)
+@pytest.mark.parametrize(("name", "target", "precision"), few(CASES, 5))
 def test_a_system_on_a_target(name: str, target: str, precision: str, tmp_path: Path) -> None:
     source = quantized(name) if precision == "int8" else lowered(name)
     made = onenet.export(source, target=target, precision=precision, out=tmp_path)

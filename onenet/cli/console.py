@@ -140,7 +140,9 @@ def print_exported(exports: Exports, *, verbose: bool = False) -> None:
     first = exports[0].quality
     notes = []
     if first is not None:
-        notes.append(f"SQNR and label agreement: against the float model, on {first.images} images.")
+        names = [each["name"] for each in exports[0].manifest["outputs"]]
+        rest = f", of {names[0]}, the first of {len(names)} outputs (the others: checks in the manifest)" if names[1:] else ""
+        notes.append(f"SQNR and label agreement: against the float model, on {first.images} images{rest}.")
     if first is not None:
         notes += [
             f"{metric.title} of the float model on them: {first.float_scores[name]:.{metric.digits}f}."

@@ -177,7 +177,8 @@ class Shift(nn.Module):
     """Samples features along one axis at a flow of at most one pixel: ``grid_sample``'s result, in operators of every target.
 
     For a flow f in [-1, 1] the bilinear sample is ``u + relu(f) * (next - u) + relu(-f) * (previous - u)``. Both differences
-    are depthwise convolutions with the weights -1 and 1, exact in int8; their zero padding is that of ``grid_sample``.
+    are depthwise convolutions with the weights -1 and 1, exact in int8; their zero padding is that of ``grid_sample``. What
+    that costs, beside ``grid_sample`` itself: ``docs/benchmarks/flow.md``.
     """
 
     towards_next: Tensor

@@ -72,3 +72,8 @@ def test_a_system_on_a_target(name: str, target: str, precision: str, tmp_path: 
     made = onenet.export(source, target=target, precision=precision, out=tmp_path)
     assert made.verification is not None and made.verification.passed
     assert onenet.verify(made.path).passed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_system_in_int8_computes_nothing_in_float(name: str) -> None:
+    assert quantized(name).in_float == ()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
@@ -159,7 +160,8 @@ def quantize(model: Model, record: CalibrationRecord, traced: GraphModule | None
 
 def in_float(quantizer: Int8Quantizer) -> tuple[InFloat, ...]:
     """What a quantizer left in float, by operator and reason, the most frequent first."""
-    kinds = Counter((name_of(node), why) for node, why in quantizer.kept.items())
+    computing = [(node, why) for node, why in quantizer.kept.items() if isinstance(node.target, OpOverload)]
+    kinds = Counter((name_of(node), why) for node, why in computing)
     return tuple(InFloat(name, count, why) for (name, why), count in kinds.most_common())
 
 

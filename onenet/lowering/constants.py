@@ -16,11 +16,17 @@ from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from onenet.lowering.graph import Graph, arguments, target_of, type_of
+from onenet.lowering.graph import Graph, arguments, shape, target_of, type_of
+from onenet.lowering.operators import aten
 from onenet.lowering.trace import is_random
 
 LARGEST = 1 << 22
 """Elements that a constant may have that is larger than what it is made of: 16 MB. A larger one stays computed."""
+
+OF_A_SHAPE = {aten.zeros_like.default: 0, aten.new_zeros.default: 0, aten.ones_like.default: 1, aten.new_ones.default: 1}
+"""Operators that take nothing of a tensor but its shape or type -> the value that they fill with."""
+VALUE_PLACE = {aten.full_like.default: 1, aten.new_full.default: 2}
+"""The same, and which argument is the value."""
 
 
 def store_integers(graph: Graph) -> None:
@@ -28,9 +34,20 @@ def store_integers(graph: Graph) -> None:
 
     An index or a mask that is computed from floats is what the network's own float32 makes it, not what float64 would.
     """
+    name_shapes(graph)
     known = constants(graph.module)
     kept = {node for node in known if is_integer(node)}
     store(graph, known, [node for node in kept if node.op == "call_function"], kept)
+
+
+def name_shapes(graph: Graph) -> None:
+    """``zeros_like(x)`` and the like -> ``full``, which reads no tensor and so is a constant."""
+    for node in list(graph.calls(*OF_A_SHAPE, *VALUE_PLACE)):
+        value = OF_A_SHAPE[node.target] if node.target in OF_A_SHAPE else arguments(node)[VALUE_PLACE[node.target]]
+        with graph.before(node):
+            new = graph.call(aten.full.default, list(shape(node)), value)
+        new.kwargs, new.meta["val"] = {"dtype": type_of(node)}, node.meta["val"]
+        graph.replace(node, new)
 
 
 def fold_constants(graph: Graph) -> None:

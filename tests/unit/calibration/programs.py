@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from torch import nn
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 
 from onenet.lowering.graph import is_float, name_of
@@ -17,7 +18,7 @@ def float_operators(program: nn.Module) -> Counter[str]:
     Read off the quantize and dequantize operators around each, not off what the scheme says.
     """
     assert isinstance(program, GraphModule)
-    computing = [node for node in program.graph.nodes if node.op == "call_function" and is_float(node)]
+    computing = [node for node in program.graph.nodes if isinstance(node.target, OpOverload) and is_float(node)]
     return Counter(name_of(node) for node in computing if node.target not in QUANTIZERS and not in_integers(node))
 
 

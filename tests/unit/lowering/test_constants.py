@@ -66,6 +66,9 @@ CONSTANT: dict[str, tuple[Callable[[Tensor], Tensor], list[str]]] = {
     "filled piece by piece": (filled, ["add"]),
     "a triangular mask of -inf": (triangle, ["flatten", "transpose", "matmul", "add", "softmax"]),
     "an index": (picked, ["index", "mul"]),
+    "zeros like the input": (lambda x: x.relu() + torch.zeros_like(x), ["relu", "add"]),
+    "a value like another's": (lambda x: x * torch.full_like(x[:, :1], 2), ["mul"]),
+    "new of a size": (lambda x: x + x.new_ones(4, 1, 1) * x.new_full((12,), 3), ["add"]),
     "a tensor of numbers": (lambda x: x - torch.tensor([0.4, 0.5, 0.6, 0.7]).view(1, 4, 1, 1), ["sub"]),
 }
 
@@ -124,6 +127,12 @@ def onto_canvas(x: Tensor) -> Tensor:
     return canvas * 2
 
 
+def onto_zeros(x: Tensor) -> Tensor:
+    canvas = torch.zeros_like(x)
+    canvas[:, :, 1:] = x[:, :, :-1]
+    return canvas * 2
+
+
 def read_then_written(x: Tensor) -> Tensor:
     canvas = torch.ones(4, 1, 1)
     before = x * canvas
@@ -134,6 +143,7 @@ def read_then_written(x: Tensor) -> Tensor:
 MOVING: dict[str, tuple[nn.Module, str]] = {
     "a buffer that counts": (Counting(), "clamp"),
     "a canvas for the input": (Function(onto_canvas), "zeros"),
+    "zeros like the input, for it": (Function(onto_zeros), "full"),
     "read before it is written": (Function(read_then_written), "add_"),
 }
 
@@ -142,7 +152,9 @@ MOVING: dict[str, tuple[nn.Module, str]] = {
 def test_what_is_written_to_stays(name: str) -> None:
     module, left = MOVING[name]
     inputs = [torch.zeros(IMAGE)]
-    graph = Graph(traced(module, inputs)).to_float64()
+    graph = Graph(traced(module, inputs))
+    store_integers(graph)
+    graph.to_float64()
     fold_constants(graph)
     assert left in calls(graph.finish())
     image = torch.rand(IMAGE, dtype=torch.float64)

@@ -97,6 +97,8 @@ def check_options(options: ExportOptions) -> Quantization | None:
 
     if options.no_spatial and options.kernel is not None:
         raise RequestError("--kernel and --no-spatial exclude each other; give one of them")
+    if bool(options.prompt) != (options.text_encoder is not None):
+        raise RequestError("--prompt and --text-encoder belong together: texts, and the encoder that embeds them; give both")
     for target, precision in combinations(options.target, options.precisions):
         # With --io int8, float artifacts made beside int8 ones keep float ends.
         mixed = precision != "int8" and "int8" in options.precisions
@@ -130,6 +132,7 @@ def build_model(options: ExportOptions, progress: Progress) -> Model:
     """The model that the options name, for tiles where they say so."""
     from onenet.lowering.tiling import tile
     from onenet.models.build import build
+    from onenet.models.prompts import clip_embeddings, with_prompts
 
     progress.start("building the model")
     model = build(
@@ -146,6 +149,9 @@ def build_model(options: ExportOptions, progress: Progress) -> Model:
     )
     if model.doubt:
         progress.warn(model.doubt)
+    if options.text_encoder is not None:
+        progress.start("embedding the texts")
+        model = with_prompts(model, clip_embeddings(options.text_encoder, options.prompt))
     if options.tile is not None:
         progress.start(f"cutting it into tiles of {options.tile}")
         model = tile(model, options.tile)

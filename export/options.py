@@ -161,6 +161,15 @@ class ExportOptions:
     weights: Path | None = option(
         None, MODEL, "State dict: .safetensors, .pt or .pth. Default: the shipped one.", metavar="FILE"
     )
+    text_encoder: Path | None = option(
+        None,
+        MODEL,
+        "Folder of a CLIP text encoder, for a network that takes a text. Needs --prompt, and transformers.",
+        metavar="DIR",
+    )
+    prompt: Sequence[str] = option(
+        (), MODEL, "A text that `onenet run --prompt` shall know; repeat it. Its embedding goes into the file.", metavar="TEXT"
+    )
     random_weights: bool = option(False, MODEL, "Export an untrained network, seeded (for benchmarks).", "--random-weights")
     config: Path | None = option(None, MODEL, "YAML configuration of the official repository.", metavar="FILE")
     width: int | None = option(None, MODEL, "Channels at full resolution.", metavar="N", least=1)

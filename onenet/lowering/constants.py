@@ -17,15 +17,18 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from onenet.lowering.graph import Graph, arguments, shape, target_of, type_of
-from onenet.lowering.operators import aten
+from onenet.lowering.operators import Operator, aten
 from onenet.lowering.trace import is_random
 
 LARGEST = 1 << 22
 """Elements that a constant may have that is larger than what it is made of: 16 MB. A larger one stays computed."""
 
-OF_A_SHAPE = {aten.zeros_like.default: 0, aten.new_zeros.default: 0, aten.ones_like.default: 1, aten.new_ones.default: 1}
+OF_A_SHAPE: dict[Operator, int] = {
+    **{aten.zeros_like.default: 0, aten.new_zeros.default: 0},
+    **{aten.ones_like.default: 1, aten.new_ones.default: 1},
+}
 """Operators that take nothing of a tensor but its shape or type -> the value that they fill with."""
-VALUE_PLACE = {aten.full_like.default: 1, aten.new_full.default: 2}
+VALUE_PLACE: dict[Operator, int] = {aten.full_like.default: 1, aten.new_full.default: 2}
 """The same, and which argument is the value."""
 
 
@@ -43,7 +46,8 @@ def store_integers(graph: Graph) -> None:
 def name_shapes(graph: Graph) -> None:
     """``zeros_like(x)`` and the like -> ``full``, which reads no tensor and so is a constant."""
     for node in list(graph.calls(*OF_A_SHAPE, *VALUE_PLACE)):
-        value = OF_A_SHAPE[node.target] if node.target in OF_A_SHAPE else arguments(node)[VALUE_PLACE[node.target]]
+        target = target_of(node)
+        value = OF_A_SHAPE[target] if target in OF_A_SHAPE else arguments(node)[VALUE_PLACE[target]]
         with graph.before(node):
             new = graph.call(aten.full.default, list(shape(node)), value)
         new.kwargs, new.meta["val"] = {"dtype": type_of(node)}, node.meta["val"]

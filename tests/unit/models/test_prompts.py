@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +11,12 @@ import onenet
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models.prompts import clip_embeddings, with_prompts
-
-SIZE = 512
+from tests.clip import SIZE, text_encoder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random CLIP text encoder of two layers, whose words are letters."""
-    import torch
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-
-    path = tmp_path_factory.mktemp("clip")
-    letters = [chr(code) for code in range(97, 123)]
-    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
-    (path / "vocab.json").write_text(json.dumps({token: k for k, token in enumerate(tokens)}))
-    (path / "merges.txt").write_text("#version: 0.2\n")
-    (path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 16}))
-    torch.manual_seed(0)
-    config = CLIPTextConfig(
-        vocab_size=len(tokens),
-        hidden_size=16,
-        intermediate_size=16,
-        projection_dim=SIZE,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=16,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    CLIPTextModelWithProjection(config).save_pretrained(path)
-    return path
+    return text_encoder(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")

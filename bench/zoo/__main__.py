@@ -34,11 +34,13 @@ def main(
             raise typer.BadParameter(f"network {name!r} is not known; supported: {', '.join(NETWORKS)}")
     stored = out / "benchmarks" / "networks.json"
     known: dict[str, Any] = json.loads(stored.read_text())["networks"] if names and stored.exists() else {}
-    document: dict[str, Any] = {"schema": 1, "began": now(), "context": facts.context(), "load": load_average()}
+    document: dict[str, Any] = {"schema": 2}
+    context = facts.context()
     packages = install()
     with temporary_folder(out) as folder:
         for name in names or NETWORKS:
-            known[name] = one(name, packages, folder, limit) | {"commit": document["context"]["commit"], "measured": now()}
+            state = {"began": now(), "load": load_average(), "context": context}
+            known[name] = one(name, packages, folder, limit) | state
             document["networks"] = {each: known[each] for each in NETWORKS if each in known}
             write(document, folder, out)
 

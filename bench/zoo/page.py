@@ -16,7 +16,7 @@ TITLES = {"tflite": "TFLite", "onnx": "ONNX", "coreml": "Core ML"}
 INTRODUCTION = """# Public networks
 
 Look your network up: what `onenet-export` makes of it, beside the usual way of each format. Written by `make zoo`; do
-not edit. Every sample is in [benchmarks/networks.json](benchmarks/networks.json).
+not edit. Every sample, and the commit of each network, is in [benchmarks/networks.json](benchmarks/networks.json).
 
 The networks come from the configurations of public packages. Nothing is downloaded: weights are random and seeded, and
 BatchNorm holds the statistics of the shipped images. Random weights are harsher on int8 than trained ones: compare the
@@ -38,18 +38,26 @@ READING = """## How to read it
 
 def markdown(document: dict[str, Any]) -> str:
     networks = list(document["networks"].values())
-    parts = [INTRODUCTION, machine(document), "## In short\n", *summary(networks), "", *missing(networks)]
+    parts = [INTRODUCTION, *machines(networks), "## In short\n", *summary(networks), "", *missing(networks)]
     for pair in PAIRS:
         target, precision = pair.split("-")
         parts += [f"## {TITLES[target]} {precision}\n", *table(networks, pair), ""]
     return "\n".join([*parts, READING])
 
 
-def machine(document: dict[str, Any]) -> str:
-    context = document["context"]
-    vnni = "with VNNI" if context["vnni"] else "without VNNI"
-    busy = busy_lines({"before": document["load"], "during": []}, context["cores"])
-    return "\n".join([f"{context['cpu']}, {context['cores']} cores, {vnni}, {context['system']}.", "", *busy])
+def machines(networks: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each machine, with the networks that were measured there, and whether it was busy."""
+    places: dict[str, list[dict[str, Any]]] = {}
+    for each in networks:
+        context = each["context"]
+        vnni = "with VNNI" if context["vnni"] else "without VNNI"
+        text = f"{context['cpu']}, {context['cores']} cores, {vnni}, {context['system']}"
+        places.setdefault(text, []).append(each)
+    for place, measured in places.items():
+        names = ", ".join(each["name"] for each in measured)
+        yield textwrap.fill(f"{place}: {names if len(places) > 1 else 'all networks'}.", COLUMNS, break_on_hyphens=False) + "\n"
+        busiest = max(measured, key=lambda each: each["load"][0])
+        yield from busy_lines({"before": busiest["load"], "during": []}, busiest["context"]["cores"])
 
 
 def summary(networks: list[dict[str, Any]]) -> Iterator[str]:

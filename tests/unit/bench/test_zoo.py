@@ -23,13 +23,12 @@ def cell(**changes: Any) -> dict[str, Any]:
     return {"ours": ours | lite | changes.get("ours", {}), "usual": usual | lite | changes.get("usual", {})}
 
 
+CONTEXT = {"cpu": "CPU", "cores": 2, "vnni": True, "system": "Linux"}
+
+
 def document(**cells: Any) -> dict[str, Any]:
-    networks = {"net": {"name": "net", "reason": "", "cells": {pair.replace("_", "-"): each for pair, each in cells.items()}}}
-    return {
-        "networks": networks,
-        "load": [0.1, 0.1, 0.1],
-        "context": {"cpu": "CPU", "cores": 2, "vnni": True, "system": "Linux"},
-    }
+    network = {"name": "net", "reason": "", "cells": {pair.replace("_", "-"): each for pair, each in cells.items()}}
+    return {"networks": {"net": {**network, "load": [0.1, 0.1, 0.1], "context": CONTEXT}}}
 
 
 def line(page: str, heading: str) -> str:
@@ -57,6 +56,15 @@ def test_the_summary_counts() -> None:
         "| TFLite int8 | 0 | 1 | 0 | 1 | 0.50 | 0 of 1 |",
     ]
     assert len(rows) == 2 + len(PAIRS)
+
+
+def test_each_machine_is_named_with_its_networks() -> None:
+    measured = document(tflite_fp32=cell())
+    assert "\nCPU, 2 cores, with VNNI, Linux: all networks.\n" in markdown(measured)
+    busy = {**measured["networks"]["net"], "name": "other", "load": [9.0, 9.0, 9.0], "context": {**CONTEXT, "cpu": "Another"}}
+    page = markdown({"networks": {**measured["networks"], "other": busy}})
+    first, second = page.index("CPU, 2 cores, with VNNI, Linux: net."), page.index("Another, 2 cores, with VNNI, Linux: other.")
+    assert first < second < page.index("The machine was busy")
 
 
 def test_networks_that_were_not_measured_are_named() -> None:

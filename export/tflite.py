@@ -115,6 +115,22 @@ def requantize_directly(model: schema.ModelT) -> None:
     if joined:
         read = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
         graph.operators = [each for each in graph.operators if read.intersection(each.outputs)]
+        remove_unused(model)
+
+
+def remove_unused(model: schema.ModelT) -> None:
+    """Take out the tensors that no operator and no end names."""
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    used = {index for each in graph.operators for index in (*each.inputs, *each.outputs) if index >= 0}
+    kept = sorted(used | set(graph.inputs) | set(graph.outputs))
+    place = {-1: -1, **{index: number for number, index in enumerate(kept)}}
+    graph.tensors = [graph.tensors[index] for index in kept]
+    for holder in (graph, *graph.operators):
+        holder.inputs, holder.outputs = (
+            np.array([place[i] for i in each], np.int32) for each in (holder.inputs, holder.outputs)
+        )
+    for entry in (*signature.inputs, *signature.outputs):
+        entry.tensorIndex = place[entry.tensorIndex]
 
 
 def name_layers(model: schema.ModelT, names: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import nn
 import onenet
 from onenet.base.quiet import quiet
 from onenet.calibration.quantized import QuantizedModel
+from onenet.calibration.recipe import INT8
 from onenet.calibration.record import CalibrationRecord
 from onenet.calibration.samples import (
     LabelledImages,
@@ -85,6 +86,10 @@ NETS = {
 }
 
 
+PLAIN = replace(INT8, estimator="min-max", bias_correction=False)
+"""The same ranges and biases whatever a network gives: what brings probabilities nearer need not bring logits nearer."""
+
+
 @functools.cache
 def network_of(name: str) -> tuple[nn.Module, ModelSpec]:
     """A small net as a factory returns it: what every artifact of it must compute."""
@@ -103,10 +108,12 @@ def quantized_of(name: str, output: Output = "logits") -> QuantizedModel:
     model = model_of(name, output)
     _, channels, height, width = model.spec.inputs[0].shape
 
+    recipe = INT8 if output == "logits" else PLAIN
+
     def record() -> CalibrationRecord:
         if name in NETS:
-            return onenet.calibrate(model, list(three_levels(8, channels, height, width))).record
-        return onenet.calibrate(model, load_samples(default_calibration(), height, width)).record
+            return onenet.calibrate(model, list(three_levels(8, channels, height, width)), recipe=recipe).record
+        return onenet.calibrate(model, load_samples(default_calibration(), height, width), recipe=recipe).record
 
     with quiet():
         return onenet.calibrate(model, made_once(f"{name}, {output}, record", record))

@@ -24,7 +24,6 @@ import torch
 from torch import nn
 import onenet
 from onenet.base.quiet import quiet
-from tests.shared import thorough
 
 class Everything(nn.Module):
     # Wide and large enough that torch shares its convolutions out over threads: without care its sums then differ.

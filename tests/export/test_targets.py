@@ -25,7 +25,7 @@ from onenet.runtimes.backends import litert
 from onenet.targets import pairs, suffixes
 from onenet.tasks.segmentation import TASK as SEGMENTATION
 from onenet.tasks.segmentation import labels_of
-from tests.export.conftest import NETS, Artifacts, images_of, model_of, network_of, quantized_of
+from tests.export.conftest import NETS, PLAIN, Artifacts, images_of, model_of, network_of, quantized_of, three_levels
 
 PAIRS, TARGETS = pairs(), list(suffixes())
 SMALLER = {  # name of a net -> the smaller precisions that it is exported in; the two others in all
@@ -133,10 +133,13 @@ def test_integer_ends_give_the_float_ends_values(target: str, output: Output, ar
     ("target", "precision"),
     [*((target, precision) for target in TARGETS for precision in ("fp32", "int8")), ("coreml", "fp16")],
 )
-def test_probabilities_and_labels_follow_the_logits(target: str, precision: str, artifacts: Artifacts) -> None:
+def test_probabilities_and_labels_follow_the_logits(target: str, precision: str, artifacts: Artifacts, tmp_path: Path) -> None:
     """fp16 where the target computes in it: the others only store it."""
-    images = images_of("ed")
-    logits = run(artifacts("ed", target, precision).path, images)
+    images, path = images_of("ed"), artifacts("ed", target, precision).path
+    if precision == "int8":
+        plain = onenet.calibrate(model_of("ed"), list(three_levels(8, *images.shape[1:])), recipe=PLAIN)
+        path = onenet.export(plain, target=target, out=tmp_path).path
+    logits = run(path, images)
     probabilities = run(artifacts("ed", target, precision, output="probabilities").path, images)
     labels = run(artifacts("ed", target, precision, output="labels").path, images)
     assert labels.dtype == np.int32

@@ -1,4 +1,6 @@
-"""Where rewriting pays: our files beside the usual way's, one thread, in turn; what decides rules about scales and Winograd.
+"""Where rewriting pays: our files beside the usual way's, one thread, in turn.
+
+It decides rules about scales, transposed convolutions and Winograd.
 
     python -m bench.pays                 # writes docs/benchmarks/pays.md
     python -m bench.pays --only attention
@@ -27,7 +29,10 @@ from onenet.runtimes import open_session
 from onenet.targets import suffixes
 
 SIZE = (256, 256)
-FACTORIES = ("attention_of_one_layer", "attention_of_three", "normalised", "normalised_strided")
+FACTORIES = (
+    *("attention_of_one_layer", "attention_of_three", "normalised", "normalised_strided"),
+    *("transposed_by_4", "transposed_by_3"),
+)
 CHANNELS = ((128, 32), (208, 32), (256, 32), (256, 16), (512, 16), (512, 8), (512, 4))
 """Channels and side of the 3x3 convolutions that are computed by Winograd's method, where its rule runs, and directly."""
 SECONDS = 0.05
@@ -83,6 +88,20 @@ def normalised() -> nn.Module:
 
 def normalised_strided() -> nn.Module:
     return seeded(lambda: Normalised(2))
+
+
+def transposed(kernel: int, padding: int) -> nn.Module:
+    """A decoder's step, 64 channels from 32 x 32 to twice that."""
+    first, last = nn.Conv2d(3, 64, 8, 8), nn.Conv2d(64, 4, 1)
+    return nn.Sequential(first, nn.ReLU(), nn.ConvTranspose2d(64, 64, kernel, 2, padding), nn.ReLU(), last)
+
+
+def transposed_by_4() -> nn.Module:
+    return seeded(lambda: transposed(4, 1))
+
+
+def transposed_by_3() -> nn.Module:
+    return seeded(lambda: transposed(3, 0))  # with padding, litert-torch refuses it
 
 
 def main(

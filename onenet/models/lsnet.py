@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from onenet.errors import RequestError
 from onenet.models.onenet import MEAN, STD
-from onenet.models.system import Halving, System
+from onenet.models.system import Halving, System, given
 
 PATCH = 4
 """Pixels along an edge of what becomes one place of the finest level."""
@@ -284,8 +284,7 @@ class LSNetSystem(System[LSNetConfig]):
         """A checkpoint fills in width, classes and channels."""
         self.refuse_onenet_options("an LSNet", published, asked)
         options: dict[str, Any] = {**(shape_of(state) if state else {}), **named}
-        changes: dict[str, Any] = {key: asked[key] for key in ("width", "classes") if asked.get(key) is not None}
-        return replace(LSNetConfig(**options), **changes)
+        return replace(LSNetConfig(**options), **given(asked, "width", "classes"))
 
     def create(self, config: LSNetConfig) -> LSNet:
         """The network, untrained."""

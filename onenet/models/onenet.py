@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from onenet.errors import RequestError
 from onenet.models.decoder import Decoder2D
-from onenet.models.system import Halving, System
+from onenet.models.system import Halving, System, given
 
 MEAN, STD = 0.45, 0.225
 FOREIGN = "the checkpoint is not a OneNet's: it lacks"
@@ -121,7 +121,7 @@ def changes_of(asked: Mapping[str, object]) -> dict[str, Any]:
     Raises:
         RequestError: a kernel and no spatial convolution.
     """
-    changes: dict[str, Any] = {key: asked[key] for key in ("width", "classes", "kernel") if asked.get(key) is not None}
+    changes = given(asked, "width", "classes", "kernel")
     if asked.get("spatial") is False:
         if "kernel" in changes:
             raise RequestError("a kernel and no spatial convolution were both asked for; give one of them")

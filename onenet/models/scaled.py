@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from onenet.errors import RequestError
-from onenet.models.system import Halving, System
+from onenet.models.system import Halving, System, given
 
 MEANS, DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's red, green and blue, by which most published networks normalise."""
@@ -78,7 +78,7 @@ class ScaledSystem(System[Scaled]):
         """A checkpoint fills in width and classes."""
         self.refuse_onenet_options(self.what, published, asked)
         changes: dict[str, Any] = {**(self.shape_of(state) if state else {}), **named}
-        changes |= {key: asked[key] for key in ("width", "classes") if asked.get(key) is not None}
+        changes |= given(asked, "width", "classes")
         config = replace(self.published, **changes)
         config.require_whole(self.what, ("width", "classes"))
         return config

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from onenet.errors import RequestError
 from onenet.models.onenet import MEAN, STD, channel_wise, flatten, pointwise, recover
-from onenet.models.system import Halving, System
+from onenet.models.system import Halving, System, given
 from onenet.spec import TensorSpec
 
 CLIP = 512
@@ -152,8 +152,7 @@ class SegOneSystem(System[SegOneConfig]):
         """A checkpoint fills in its shape."""
         self.refuse_onenet_options("a SegOne", published, asked)
         options: dict[str, Any] = {**(shape_of(state) if state else {}), **named}
-        changes: dict[str, Any] = {key: asked[key] for key in ("width", "classes") if asked.get(key) is not None}
-        return replace(SegOneConfig(**options), **changes)
+        return replace(SegOneConfig(**options), **given(asked, "width", "classes"))
 
     def create(self, config: SegOneConfig) -> Denoiser:
         """The network, untrained."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -54,6 +54,11 @@ class Halving:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise RequestError(f"{what} {name} must be a whole number of at least 1, found {value!r}")
+
+
+def given(asked: Mapping[str, object], *names: str) -> dict[str, Any]:
+    """Those of some options that the user gave, by name: the others are None, or not there."""
+    return {name: asked[name] for name in names if asked.get(name) is not None}
 
 
 C = TypeVar("C", bound=Config)

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from onenet.errors import RequestError
 from onenet.models.decoder import ConvBlock, Decoder2D
 from onenet.models.onenet import MEAN, STD
-from onenet.models.system import Halving, System
+from onenet.models.system import Halving, System, given
 
 RESNET_BLOCKS = (3, 4, 6, 3)
 """Blocks of each stage, of ResNet-34 and ResNet-50 alike."""
@@ -218,8 +218,7 @@ class UNetSystem(System[UNetConfig]):
         self.refuse_onenet_options("a U-Net", published, asked)
         options: dict[str, Any] = dict(named)
         config = UNetConfig(**{**(shape_of(state, options["encoder"]) if state else {}), **options})
-        changes: dict[str, Any] = {key: asked[key] for key in ("width", "classes") if asked.get(key) is not None}
-        return replace(config, **changes)
+        return replace(config, **given(asked, "width", "classes"))
 
     def create(self, config: UNetConfig) -> UNet:
         """The network, untrained."""

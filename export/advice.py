@@ -23,7 +23,7 @@ USUAL_LABELS = 0.95
 MOST_NAMED = 3
 """Outputs that a line names."""
 USUAL_SHARE = 0.2
-"""Of the operators in float. With fewer, int8 was faster than fp32 on every network of docs/networks.md."""
+"""Of the operators in float. Where int8 was slower than fp32 in docs/networks.md, a quarter or more of the file's were."""
 
 
 def advise(job: Job, batches: Sequence[Mapping[str, Array]], where: str) -> str:

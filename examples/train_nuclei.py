@@ -1,7 +1,7 @@
-"""Train the two shipped checkpoints on DSB-2018 nuclei (CC0), on a CPU, in less than an hour each.
+"""Train a registered segmentation system on DSB-2018 nuclei (CC0), on a CPU. Each shipped checkpoint takes less than an hour.
 
-    python examples/train_nuclei.py DATA --variant ed --out onenet-ed4.safetensors
-    python examples/train_nuclei.py DATA --variant e  --out onenet-e4.safetensors
+    python examples/train_nuclei.py DATA --model onenet-ed4 --out onenet-ed4.safetensors
+    python examples/train_nuclei.py DATA --model unet4 --out unet4.safetensors
 
 DATA holds ``train/images/*.jpg``, ``train/labels/*.png`` (0 background, 1 nucleus) and the same under ``val``.
 The weights written are those of the last step: nothing is selected on the validation images.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +21,18 @@ import torch
 import typer
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from onenet.models.onenet import Conv1DBlock, OneNet, OneNetConfig
+import onenet
+from onenet.errors import RequestError
+from onenet.models.onenet import Conv1DBlock, OneNet
 
-WIDTH = {"ed": 20, "e": 16}
-EPOCHS = {"ed": 40, "e": 45}
+SHIPPED = {"onenet-ed4": (20, 40), "onenet-e4": (16, 45), "unet4": (8, 36), "lsnet": (32, 20)}
+"""Width and epochs of the checkpoints that are shipped."""
+EPOCHS = 40
+"""Of any other system, at its published width, unless others are asked for."""
+CLASSES = 2
 
 
 def read_split(folder: Path) -> tuple[Tensor, Tensor]:
@@ -75,44 +80,70 @@ def batches(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> Iter
             yield recolour(image, generator), label
 
 
-def as_images(model: OneNet) -> OneNet:
-    """Run the 1D blocks as 1x1 convolutions on images: the same function of the same parameters, 2-5 times faster to train."""
-    if model.config.kernel is not None:
-        raise SystemExit("this example trains networks without spatial convolution")
+def on_image(block: Conv1DBlock, x: Tensor) -> Tensor:
+    """A 1D block as a 1x1 convolution on images: the same function of the same parameters, 2-5 times faster to train."""
+    x = F.conv2d(x, block.conv.weight.reshape(block.conv.out_channels, -1, 1, 1), block.conv.bias)
+    x = F.relu(x) if block.relu else x
+    bn = block.bn
+    if bn is None:
+        return x
+    return F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, block.training, bn.momentum or 0.1, bn.eps)
 
-    def block_forward(self: Conv1DBlock, x: Tensor) -> Tensor:
-        x = F.conv2d(x, self.conv.weight.reshape(self.conv.out_channels, -1, 1, 1), self.conv.bias)
-        x = F.relu(x) if self.relu else x
-        if self.bn is None:
-            return x
-        bn = self.bn
-        return F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, self.training, bn.momentum or 0.1, bn.eps)
+
+def as_images(model: OneNet) -> OneNet:
+    """Run the 1D blocks on images."""
 
     def encode(x: Tensor) -> list[Tensor]:
         x = (x - 0.45) / 0.225
         for block in model.encoder.bottleneck.blocks:
-            x = block_forward(block, x)
+            x = on_image(block, x)
         features = [x]
         for i in range(model.config.layers):
             x = F.pixel_unshuffle(x, 2)
             for name in (f"channel_1_{i}", f"channel_2_{i}"):
-                x = block_forward(model.encoder.convs[name], x)
+                x = on_image(model.encoder.convs[name], x)
             features.append(x)
         return features
 
     def decode(features: list[Tensor]) -> Tensor:
-        x = block_forward(model.decoder.bottleneck, features[-1])
+        x = on_image(model.decoder.bottleneck, features[-1])
         for i in range(model.config.layers, 0, -1):
             x = F.pixel_shuffle(x, 2)
             x = torch.cat([x, features[i - 1]], 1) if i > 1 else x
             for name in (f"channel_1_{i}", f"channel_2_{i}"):
-                x = block_forward(model.decoder.convs[name], x)
-        return block_forward(model.decoder.convs["head_1"], x)
+                x = on_image(model.decoder.convs[name], x)
+        return on_image(model.decoder.convs["head_1"], x)
 
     model.encoder.forward = encode  # type: ignore[method-assign]
     if model.config.variant == "ed":
         model.decoder.forward = decode  # type: ignore[method-assign]
     return model
+
+
+def network_of(name: str, width: int | None, seed: int) -> nn.Module:
+    """A registered system, untrained, as it is trained: two classes, OneNets without spatial convolution and on images."""
+    spatial = False if name.startswith("onenet") else None
+    try:
+        model = onenet.build(name, width=width, classes=CLASSES, spatial=spatial, random_weights=True, seed=seed)
+    except RequestError as error:
+        raise SystemExit(str(error)) from error
+    if model.spec.task != "segmentation" or model.spec.outputs[0].role != "logits":
+        raise SystemExit(
+            f"{name} gives {model.spec.task} {model.spec.outputs[0].role}; this example trains class logits of pixels"
+        )
+    if isinstance(model.module, OneNet):
+        return as_images(model.module)
+    return model.module
+
+
+def is_flat(network: nn.Module) -> bool:
+    """Whether it has only 1x1 convolutions, which train faster on planes; others train twice as fast on pixels."""
+    return isinstance(network, OneNet) and network.config.variant == "ed"
+
+
+def logits_of(returned: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """What a network returns, as a list: side outputs are trained like the first one."""
+    return [returned] if isinstance(returned, Tensor) else list(returned)
 
 
 def loss_of(logits: Tensor, label: Tensor) -> Tensor:
@@ -123,10 +154,10 @@ def loss_of(logits: Tensor, label: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: OneNet, x: Tensor, y: Tensor) -> dict[str, float]:
+def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
     """IoU and Dice over all pixels of the split (not the mean over images)."""
     model.eval()
-    predicted = torch.cat([model(image[None].float() / 255).argmax(1) for image in x])
+    predicted = torch.cat([logits_of(model(image[None].float() / 255))[0].argmax(1) for image in x])
     scores = {}
     for k, name in enumerate(("background", "nucleus")):
         a, b = predicted == k, y == k
@@ -141,40 +172,36 @@ def evaluate(model: OneNet, x: Tensor, y: Tensor) -> dict[str, float]:
 def main(
     data: Annotated[Path, typer.Argument(help="folder with train/ and val/", exists=True, file_okay=False)],
     out: Annotated[Path, typer.Option(help="safetensors file to write")],
-    variant: Annotated[str, typer.Option(help="'ed' or 'e'")] = "ed",
-    width: Annotated[int | None, typer.Option(help="default: 20 for ed, 16 for e (at most 5 MB in fp32)")] = None,
-    epochs: Annotated[int | None, typer.Option(help="default: 40 for ed, 45 for e")] = None,
+    model: Annotated[str, typer.Option(help="a segmentation system of `onenet models`")] = "onenet-ed4",
+    width: Annotated[int | None, typer.Option(help="default: the shipped checkpoint's, or else the published one")] = None,
+    epochs: Annotated[int | None, typer.Option(help=f"default: the shipped checkpoint's, or else {EPOCHS}")] = None,
     batch: Annotated[int, typer.Option(help="images per step")] = 8,
     rate: Annotated[float, typer.Option(help="peak learning rate of the one-cycle schedule")] = 3e-3,
     start: Annotated[Path | None, typer.Option(help="safetensors file to go on from")] = None,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
 ) -> None:
-    torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    config = OneNetConfig(variant, width=width or WIDTH[variant], classes=2, kernel=None)  # type: ignore[arg-type]
-    epochs = epochs or EPOCHS[variant]
-    network = OneNet(config)
+    shipped_width, shipped_epochs = SHIPPED.get(model, (None, EPOCHS))
+    epochs = epochs or shipped_epochs
+    network = network_of(model, width or shipped_width, seed)
     if start is not None:
         network.load_state_dict(load_file(start))
-    model = as_images(network)
-    if variant == "e":
-        model = model.to(memory_format=torch.channels_last)  # 2D decoder: twice as fast
+    layout = torch.contiguous_format if is_flat(network) else torch.channels_last
+    network = network.to(memory_format=layout)
     x, y = read_split(data / "train")
     x_val, y_val = read_split(data / "val")
     steps = epochs * (len(x) // batch)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
     bf16 = torch.cpu._is_avx512_bf16_supported()
     began = time.monotonic()
     for epoch in range(epochs):
-        model.train()
+        network.train()
         total = 0.0
         for image, label in batches(x, y, batch, generator):
-            if variant == "e":
-                image = image.contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                logits = model(image)
-            loss = loss_of(logits.float(), label)
+                outputs = logits_of(network(image.contiguous(memory_format=layout)))
+            loss = sum((loss_of(logits.float(), label) for logits in outputs), torch.zeros(()))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -182,8 +209,8 @@ def main(
             total += loss.item()
         line = f"epoch {epoch + 1}/{epochs}  loss {total / (len(x) // batch):.4f}  {(time.monotonic() - began) / 60:.1f} min"
         if (epoch + 1) % 5 == 0 or epoch + 1 == epochs:
-            line += f"  val {json.dumps(evaluate(model, x_val, y_val))}"
-            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
+            line += f"  val {json.dumps(evaluate(network, x_val, y_val))}"
+            save_file({k: v.contiguous() for k, v in network.state_dict().items()}, out)
         print(line, flush=True)
 
 

@@ -177,12 +177,16 @@ def load_evaluation(options: ExportOptions, model: Model) -> LabelledImages | Sa
         RequestError: what was given does not fit the model, or cannot be read.
     """
     from onenet.calibration.inputs import takes_one_image
-    from onenet.calibration.samples import default_evaluation, load_labelled, load_samples, samples_for
+    from onenet.calibration.samples import collected, default_evaluation, load_labelled, load_samples, samples_for
+    from onenet.exporters.steps import is_sampled, stream_steps
     from onenet.tasks import task_of
 
     first, source = model.spec.inputs[0], options.evaluation
     images, task = takes_one_image(model.spec) and first.shape[1] in (1, 3), task_of(model.spec.task)
     labelled = images and source is not None and source.is_dir() and task.is_labelled(source)
+    if is_sampled(model.spec) and (source is None or source.suffix.lower() != ".npz"):
+        stream = stream_steps(model, source or default_evaluation() / "images")
+        return collected(stream.name, stream, stream.skipped)
     if source is not None and not labelled:
         return samples_for(model, source)
     if not images:

@@ -65,18 +65,20 @@ class Quantization:
         from onenet.calibration.decide import check_model
         from onenet.calibration.inputs import takes_one_image
         from onenet.calibration.samples import default_calibration, stream_for
+        from onenet.exporters.steps import is_sampled, stream_steps
 
         if self.record is not None:
             check_model(self.record, model)
             return self.record
         options = self.options
-        if options.calibration is None and not takes_one_image(model.spec):
+        if options.calibration is None and not (takes_one_image(model.spec) or is_sampled(model.spec)):
             arrays = ", ".join(tensor.name for tensor in model.spec.inputs)
             raise RequestError(f"int8 of {model.spec.name} needs samples: give --calibration FILE.npz with the arrays {arrays}")
         if options.calibration is None and model.spec.source.get("weights") != "shipped":
             progress.warn("calibrating on the shipped nuclei images: give --calibration DIR with images like your model's own")
         source = options.calibration or default_calibration()
-        stream = stream_for(model, source, options.calibration_samples)
+        sampled = is_sampled(model.spec) and source.suffix.lower() != ".npz"
+        stream = (stream_steps if sampled else stream_for)(model, source, options.calibration_samples)
         next(iter(stream))
         return stream
 

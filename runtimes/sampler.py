@@ -93,19 +93,23 @@ def moved(noisy: Array, estimate: Array, now: float, following: float) -> Array:
     return result
 
 
-def prompts_of(artifact: Artifact) -> dict[str, Array]:
-    """The texts that an artifact knows, with their embeddings (1, text): those that its model was given before the export.
+def prompts_in(source: Mapping[str, object], name: str) -> dict[str, Array]:
+    """The texts that a model or an artifact knows, with their embeddings (1, text): what it was given before its export.
+
+    Args:
+        source: of a ``ModelSpec`` or a manifest.
+        name: of the model or file, for errors.
 
     Raises:
-        CheckError: the table in its manifest is damaged.
+        CheckError: the table is damaged.
     """
-    table = artifact.manifest.source.get("prompts") or {}
+    table = source.get("prompts") or {}
     try:
         if not isinstance(table, Mapping):
             raise TypeError
         return {str(text): np.asarray(values, np.float32).reshape(1, -1) for text, values in table.items()}
     except (TypeError, ValueError) as error:
-        raise CheckError(f"the prompts of {artifact.path.name} are damaged; export the artifact again") from error
+        raise CheckError(f"the prompts of {name} are damaged; export the artifact again") from error
 
 
 def as_segmentation(artifact: Artifact, prompt: str | None, steps: int = STEPS, seed: int = 0) -> ImageModel:
@@ -121,7 +125,8 @@ def as_segmentation(artifact: Artifact, prompt: str | None, steps: int = STEPS, 
         RequestError: it is no denoiser, has no such text, or there is no step to do.
         CheckError: its texts are damaged.
     """
-    texts, inputs = prompts_of(artifact), tuple(each.canonical() for each in artifact.inputs)
+    texts = prompts_in(artifact.manifest.source, artifact.path.name)
+    inputs = tuple(each.canonical() for each in artifact.inputs)
     if prompt not in texts:
         known = ", ".join(texts) or "none: onenet.models.prompts gives a model its texts before the export"
         asked = "no prompt was given" if prompt is None else f"the prompt {prompt!r} is not in {artifact.path.name}"

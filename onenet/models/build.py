@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import Tensor, nn
 
+from onenet.base.arrays import Array
 from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
@@ -19,6 +22,7 @@ from onenet.models import DEFAULT, REGISTRY, ModelCard, find
 from onenet.models.checkpoint import load_into, read_state
 from onenet.models.foreign import build_foreign, check_signature, finish, is_file_reference, provenance, run_once
 from onenet.models.output import OUTPUTS, Output, with_output
+from onenet.models.prompts import with_prompts
 from onenet.models.system import Config, System
 from onenet.spec import ClassSpec, ModelSpec, numbered_classes
 
@@ -115,13 +119,14 @@ def build_registered(
         "config": config.as_dict(),
         "weights": "random" if path is None else "shipped" if shipped else weights_text(path, drawn),
     }
-    told = system.outputs(config, size)
+    facts, told = shipped_facts(entry) if shipped else {}, system.outputs(config, size)
     if told is None:
-        return finish(module, name, size, config.channels_in, source, class_names(entry, shipped, config.classes))
+        return finish(module, name, size, config.channels_in, source, class_names(facts, config.classes))
     task, outputs = told
     spec = ModelSpec(name, task, system.inputs(config, size), outputs, source={**source, **provenance(module)})
     check_signature(run_once(module.eval(), name, spec.inputs).tensors, spec)
-    return Model(spec, module)
+    model = Model(spec, module)
+    return with_prompts(model, prompt_table(facts)) if "prompts" in facts else model
 
 
 def part_of(key: str) -> str:
@@ -177,12 +182,21 @@ def how_to_get_weights() -> str:
     return f"give --weights FILE, --random-weights for an untrained network, or one of {', '.join(shipped) or 'none'}"
 
 
-def class_names(entry: ModelCard, shipped: bool, count: int) -> tuple[ClassSpec, ...]:
+def shipped_facts(entry: ModelCard) -> dict[str, Any]:
+    """What is written beside a shipped checkpoint: its classes, or the texts that it was trained with."""
+    described = entry.weights.with_suffix(".json") if entry.weights else None
+    content: dict[str, Any] = json.loads(described.read_text()) if described and described.exists() else {}
+    return content
+
+
+def class_names(facts: Mapping[str, Any], count: int) -> tuple[ClassSpec, ...]:
     """The classes that belong to a shipped checkpoint; numbered ones for any other."""
-    described = entry.weights.with_suffix(".json") if shipped and entry.weights else None
-    if described is None or not described.exists():
-        return numbered_classes(count)
-    return tuple(ClassSpec(**each) for each in json.loads(described.read_text())["classes"])
+    return tuple(ClassSpec(**each) for each in facts["classes"]) if "classes" in facts else numbered_classes(count)
+
+
+def prompt_table(facts: Mapping[str, Any]) -> dict[str, Array]:
+    """The texts of a shipped checkpoint, with their embeddings."""
+    return {text: np.asarray(values, np.float32) for text, values in facts["prompts"].items()}
 
 
 def nearest(size: int, divisor: int) -> int:

@@ -45,6 +45,10 @@ def export_all(options: ExportOptions | None = None, progress: Progress | None =
     progress.start("loading PyTorch")
     need_converters()
     model = build_model(options, progress)
+    if options.tests is not None:
+        from onenet.exporters.cases import check_cases
+
+        check_cases(model, options.tests)
     progress.start("reading the images")
     evaluation = load_evaluation(options, model)
     source = quantization.open_source(model, progress) if quantization else None
@@ -209,6 +213,7 @@ def make_artifact(
     progress: Progress,
 ) -> ExportedArtifact:
     """One artifact, with its picture where one was asked for."""
+    from onenet.exporters.cases import write_cases
     from onenet.exporters.pipeline import export
     from onenet.exporters.preview import preview
     from onenet.model import Model
@@ -227,6 +232,9 @@ def make_artifact(
         max_size=options.max_size,
         progress=progress,
     )
+    if options.tests is not None and evaluation is not None:
+        progress.start("writing its golden cases")
+        write_cases(artifact.path, evaluation, options.tests)
     if not options.preview:
         return artifact
     progress.start("drawing the preview")

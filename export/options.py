@@ -191,6 +191,12 @@ class ExportOptions:
         metavar="DIR",
     )
     preview: bool = option(False, RESULT, "Draw what the artifact predicts, beside it.", "--preview/--no-preview")
+    tests: Path | None = option(
+        None,
+        RESULT,
+        "Golden cases for your app's own code, with checkers for Java and Kotlin, Swift, JavaScript, C++.",
+        metavar="DIR",
+    )
     verify: bool = option(True, RESULT, "Check each artifact before it is written.", "--verify/--no-verify")
 
     def __post_init__(self) -> None:

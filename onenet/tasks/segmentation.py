@@ -162,9 +162,17 @@ def segment(model: ImageModel, pixels: Pixels, plan: Plan, progress: Callable[[i
     if plan.resized:
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
     labels = run_grid(model, pixels, plan.grid, progress)
-    if plan.resized:
-        labels = np.asarray(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))
-    return labels
+    return stretched(labels, (size[0], size[1])) if plan.resized else labels
+
+
+def stretched(labels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Labels (h, w) as (H, W): each pixel takes the one that its centre lies in.
+
+    In whole numbers, as every language can repeat it: Pillow adds fractions up, and is one off where a centre lies on an edge.
+    """
+    rows, columns = ((2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip(size, labels.shape))
+    result: Pixels = labels[rows[:, None], columns]
+    return result
 
 
 def run_grid(model: ImageModel, pixels: Pixels, grid: Grid, progress: Callable[[int], None] | None) -> Pixels:

@@ -1,11 +1,12 @@
 """Where rewriting pays: our files beside the usual way's, one thread, in turn.
 
-It decides rules about scales, transposed convolutions and Winograd.
+It decides rules about scales, transposed convolutions, Winograd and activations in int8.
 
     python -m bench.pays                 # writes docs/benchmarks/pays.md
     python -m bench.pays --only attention
 
-The usual way is ``litert_torch.convert`` and ``torch.onnx.export`` of the same network. Times are of the processor, so that
+The usual way is ``litert_torch.convert`` and ``torch.onnx.export`` of the same network; where a row says what else, it is our
+own file without that. Times are of the processor, so that
 what else runs on the machine counts little; a ratio is the median over rounds, in which both are asked in turn.
 """
 
@@ -35,6 +36,8 @@ FACTORIES = (
 )
 CHANNELS = ((128, 32), (208, 32), (256, 32), (256, 16), (512, 16), (512, 8), (512, 4))
 """Channels and side of the 3x3 convolutions that are computed by Winograd's method, where its rule runs, and directly."""
+ACTIVATIONS = (nn.SiLU, nn.Hardswish)
+"""What int8 computes by products, where the rule ``gates`` runs, and in float between two conversions."""
 SECONDS = 0.05
 
 
@@ -119,7 +122,7 @@ def main(
         "|---|---|---:|---:|---:|",
     ]
     with temporary_folder(out) as folder:
-        for name, target, files in [*pairs(only, folder), *layers(only, folder)]:
+        for name, target, files in [*pairs(only, folder), *layers(only, folder), *activations(only, folder)]:
             ours, usual, ratio = compared(files, rounds)
             lines.append(f"| {name} | {target} | {1000 * ours:.2f} | {1000 * usual:.2f} | {ratio:.2f} |")
             typer.echo(lines[-1])
@@ -167,6 +170,23 @@ def layers(only: str, folder: Path) -> Iterator[tuple[str, str, list[Path]]]:
                     form = arrange(lowered, (image,), target, winograd="winograd" in path.name)
                     convert_usually(form.module, image, path)
             yield f"{channels} channels, {side} x {side}, Winograd and direct", target, files
+
+
+def activations(only: str, folder: Path) -> Iterator[tuple[str, str, list[Path]]]:
+    """Activations of 128 channels of 64 x 64 pixels in int8: as products, and kept in float."""
+    images = list(torch.rand(8, 3, *SIZE).numpy())
+    for kind in ACTIVATIONS if only in "activations" else ():
+        network = seeded(lambda kind=kind: nn.Sequential(nn.Conv2d(3, 128, 4, 4), kind(), nn.Conv2d(128, 4, 1)))
+        with quiet():
+            model = onenet.build(network, input_size=SIZE)
+            forms = {way: onenet.calibrate(onenet.lower(model, without=way), images) for way in ((), ("gates",))}
+        for target in ("tflite", "onnx"):
+            with quiet():
+                files = [
+                    onenet.export(form, target=target, precision="int8", out=folder / "_".join(("form", *way))).path
+                    for way, form in forms.items()
+                ]
+            yield f"{kind.__name__} in int8, as a product and in float", target, files
 
 
 def compared(files: list[Path], rounds: int) -> tuple[float, float, float]:

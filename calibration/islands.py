@@ -13,12 +13,13 @@ from onenet.lowering.graph import is_float
 from onenet.lowering.operators import NEW_SCALE, PICKS, WIDE, aten
 
 PRODUCTS = (aten.mul.Tensor,)
+GATES = (aten.sigmoid.default, aten.hardsigmoid.default)
 
 
 def float_islands(program: GraphModule) -> set[Node]:
     """The operators of a program that the scheme knows, and that are a part of such a computation; and its own."""
     found = {node for node in program.graph.nodes if is_wide(node)}
-    known = [node for node in program.graph.nodes if node.target in (*NEW_SCALE, *PICKS)]
+    known = [node for node in program.graph.nodes if node.target in (*NEW_SCALE, *PICKS) and not is_gated(node)]
     while more := {node for node in known if node not in found and (leads_in(node, found) or comes_out(node, found))}:
         found |= more
     return found
@@ -28,6 +29,12 @@ def is_wide(node: Node) -> bool:
     """Whether an operator's results, or what it divides by, may have any size."""
     last = node.args[1] if node.target is aten.div.Tensor else node.args[0] if node.target in WIDE else None
     return isinstance(last, Node) and is_computed(last)
+
+
+def is_gated(node: Node) -> bool:
+    """Whether a node is the product of a tensor and the gate that it opens itself, as SiLU is: both have int8 kernels."""
+    read = node.all_input_nodes if node.target in PRODUCTS else []
+    return any(each.target in GATES and each.all_input_nodes[0] in read for each in read)
 
 
 def leads_in(node: Node, island: set[Node]) -> bool:

@@ -10,6 +10,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
+from onenet.calibration.integers import in_integers
 from onenet.calibration.record import CalibrationRecord
 from onenet.lowering.graph import copied, is_float
 from onenet.model import Model
@@ -77,4 +78,4 @@ def converted(prepared: GraphModule, *, folded: bool) -> GraphModule:
     """The quantized program of a prepared one, which is left as it is. ``folded``: its weights are int8 already."""
     module: GraphModule = convert_pt2e(copied(prepared), fold_quantize=folded)
     allow_exported_model_train_eval(module)
-    return module
+    return in_integers(module)

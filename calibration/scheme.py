@@ -77,10 +77,13 @@ ACTIVATION = QuantizationSpec(
 )
 OWN = replace(ACTIVATION, ch_axis=0)
 """The same. torchao gives readers of a tensor one scale where what they ask for is equal, and this is not."""
-PROBABILITY = FixedQParamsQuantizationSpec(
-    dtype=torch.int8, scale=1 / 256, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine
-)
-"""Softmax and sigmoid: the specification fixes 1/256 and -128."""
+FIXED = {
+    target: FixedQParamsQuantizationSpec(
+        dtype=torch.int8, scale=scale, zero_point=zero_point, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine
+    )
+    for target, (scale, zero_point) in FIXED_SCALE.items()
+}
+"""Of operators whose results have a scale that nothing is asked for."""
 
 
 def weight_spec(limit: int) -> QuantizationSpec:
@@ -148,8 +151,8 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
             annotate_same_scale(node)
         elif node.target in NEW_SCALE:
             annotate_with_relu(node, {each: spec_of(each) for each in float_inputs(node)}, ACTIVATION)
-        elif node.target in FIXED_SCALE:
-            annotate(node, {each: spec_of(each) for each in float_inputs(node)}, PROBABILITY)
+        elif node.target in FIXED:
+            annotate(node, {each: spec_of(each) for each in float_inputs(node)}, FIXED[node.target])
         else:
             self.kept[node] = NO_FORM
 
@@ -230,11 +233,11 @@ def is_joined(node: Node) -> bool:
 
 
 def spec_of(source: Node) -> Any:
-    """How an operator reads ``source``: on the fixed scale of a softmax or sigmoid where it comes from one, moved at most."""
+    """How an operator reads ``source``: on the fixed scale of what made it where that has one, moved at most."""
     made = source
     while made.target in SAME_SCALE and is_annotated(made) and not made.meta[APART]:
         made = made.all_input_nodes[0]
-    return PROBABILITY if made.target in FIXED_SCALE and is_annotated(made) else result_of(made)
+    return FIXED[made.target] if made.target in FIXED and is_annotated(made) else result_of(made)
 
 
 def result_of(node: Node) -> Any:

@@ -36,13 +36,16 @@ from onenet.lowering.operators import (
     aten,
 )
 
+UNKNOWN = (aten.hardsigmoid.default,)
+"""Operators that the int8 scheme knows and the converter does not."""
 ON_THE_WAY = (operator.getitem, *RELU, *CLAMPS, *MOVES)
 """May stand between an int8 operator and the quantize operator behind it."""
 
 
 def int8_operators(program: GraphModule) -> set[Node]:
     """The operators that read int8 alone and give int8 alone, a ReLU and moves on the way included."""
-    found = {node for node in program.graph.nodes if node.target in (*IN_INT8, *CLAMPS, *CARRIERS, *PARTS)}
+    known = {*IN_INT8, *CLAMPS, *CARRIERS, *PARTS}.difference(UNKNOWN)
+    found = {node for node in program.graph.nodes if node.target in known}
     while wrong := {node for node in found if not (reads_int8(node, found) and gives_int8(node, found))}:
         found -= wrong
     return found

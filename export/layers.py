@@ -183,9 +183,10 @@ class Reference:
             self.module = named_module(job.program)
             self.names = exporter_of(job.target).layer_names(job.program)
         self.places = places_of(self.module, job)
+        self.own_names = calibrated_names(job) if job.quantized else {}
 
-    def float_values(self, inputs: Sequence[Tensor]) -> dict[tuple[str, ...], Floats]:
-        """Operators of a layer -> its value in what the converter reads for a float artifact of the same target."""
+    def float_values(self, inputs: Sequence[Tensor]) -> dict[LayerPlace, Floats]:
+        """Each layer's value in what the converter reads for a float artifact of the same target, where that has the layer."""
         values: dict[tuple[str, ...], Floats] = {}
 
         def keep(place: LayerPlace, value: Floats) -> None:
@@ -193,7 +194,8 @@ class Reference:
 
         module, places = self.floats
         Watched(module, places, keep).run(*inputs)
-        return values
+        named = {tuple(self.own_names.get(name, name) for name in place.operators): place for place in self.places.values()}
+        return {place: values[names] for names, place in named.items() if names in values}
 
     @functools.cached_property
     def floats(self) -> tuple[GraphModule, dict[Node, LayerPlace]]:
@@ -210,6 +212,12 @@ class Reference:
         floats = "fp16" if self.job.precision == "fp16" else "fp32"
         stored = "int8" if place.quantization else floats if found.max_steps is None else "stored in int8"
         return judge(found, TOLERANCES[stored], place.node.meta["val"].numel())
+
+
+def calibrated_names(job: Job) -> dict[str, str]:
+    """Names of a job's operators -> what calibration called them: what int8 has more than float moves the numbers in names."""
+    nodes = [node for node in job.program.graph.nodes if node.meta.get("from_node")]
+    return {node.name: node.meta["from_node"][-1].name for node in nodes}
 
 
 class LayerComparison:
@@ -262,7 +270,7 @@ class LayerComparison:
         own = self.own(place, reference)
         if own is None:
             return
-        truth = self.floats.get(place.operators)
+        truth = self.floats.get(place)
         self.piled_up[place] = difference(reference, own, self.step(place))
         self.decibels[place] = (None, None)
         if truth is not None and truth.shape == own.shape:  # int8 and float may be arranged differently
@@ -373,7 +381,7 @@ def first_lossy_layer(job: Job, feeds: Mapping[str, Array], least: float) -> str
     below: list[str] = []
 
     def keep(place: LayerPlace, value: Floats) -> None:
-        truth = floats.get(place.operators)
+        truth = floats.get(place)
         if truth is not None and truth.shape == value.shape and sqnr_db(truth, value) < least:
             below.append(named(place.operators[0], place.module))
 

@@ -21,6 +21,7 @@ from onenet.base.quiet import quiet
 from onenet.exporters.exporter import Exporter, Scales
 from onenet.exporters.job import Job, as_list
 from onenet.lowering.graph import arguments, copied
+from onenet.lowering.operators import FIXED_SCALE, aten
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the exporter's optimiser may load onnxruntime
 
@@ -206,6 +207,41 @@ def with_integer_relu(model: onnx.ModelProto) -> None:
         graph.node.remove(relu)
 
 
+def with_integer_tanh(model: onnx.ModelProto) -> None:
+    """tanh in steps of 1/128 -> the sigmoid of twice the value, in steps of 1/256: the same integers, before zero points shift.
+
+    tanh(x) = 2 sigmoid(2x) - 1. onnxruntime has a table for the sigmoid in int8, and computes the tanh in float. Twice the
+    value is the same integers read on twice the scale.
+    """
+    graph = model.graph
+    constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    makers = {result: node for node in graph.node for result in node.output}
+    readers = Counter(name for node in graph.node for name in node.input)
+    for stored in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        tanh = makers.get(stored.input[0])
+        read = makers.get(tanh.input[0]) if tanh is not None and tanh.op_type == "Tanh" else None
+        fixed = float(constants[stored.input[1]]) == FIXED_SCALE[aten.tanh.default][0] and not constants[stored.input[2]].any()
+        if tanh is None or read is None or read.op_type != "DequantizeLinear" or readers[tanh.output[0]] > 1 or not fixed:
+            continue
+        name, (scale, zero_point) = tanh.output[0], FIXED_SCALE[aten.sigmoid.default]
+        parts = (2 * constants[read.input[1]], np.float32(scale), np.int8(zero_point))
+        new = [numpy_helper.from_array(np.asarray(value), f"{name}.{place}") for place, value in enumerate(parts)]
+        graph.initializer.extend(new)
+        doubled = onnx.helper.make_node("DequantizeLinear", [read.input[0], new[0].name, read.input[2]], [f"{name}.doubled"])
+        graph.node.insert(list(graph.node).index(tanh), doubled)
+        tanh.op_type, tanh.input[0], tanh.output[0] = "Sigmoid", doubled.output[0], f"{name}.sigmoid"
+        stored.input[:] = [tanh.output[0], new[1].name, new[2].name]
+    remove_unread(graph)
+
+
+def remove_unread(graph: onnx.GraphProto) -> None:
+    """Take out the dequantize operators, and then the constants, that nothing reads."""
+    used = {name for node in graph.node for name in node.input} | {end.name for end in graph.output}
+    for node in [each for each in graph.node if each.op_type == "DequantizeLinear" and each.output[0] not in used]:
+        graph.node.remove(node)
+    remove_unused(graph)
+
+
 def shifted_zero_point(graph: onnx.GraphProto, name: str, kind: int) -> str:
     """The zero point for the same numbers as uint8 or int8; added to the graph where it is new."""
     constants = {each.name: each for each in graph.initializer}
@@ -265,6 +301,7 @@ class OnnxExporter(Exporter):
         normalise(model, job.model.spec.name)
         if job.quantized:
             with_integer_constants(model)
+            with_integer_tanh(model)
             with_uint8_inside(model)
             with_integer_relu(model)
         if job.io == "int8":

@@ -93,8 +93,14 @@ NEW_SCALE = (
     *(aten.mean.dim, aten.adaptive_avg_pool2d.default, aten.leaky_relu.default, aten.leaky_relu_.default),
 )
 """Operators whose output has a scale of its own."""
-FIXED_SCALE = (aten.softmax.int, aten.sigmoid.default)
-"""Operators whose output has the scale that the int8 specification fixes."""
+FIXED_SCALE: dict[Operator, tuple[float, int]] = {
+    aten.softmax.int: (1 / 256, -128),
+    aten.sigmoid.default: (1 / 256, -128),
+    aten.tanh.default: (1 / 128, 0),
+    aten.hardsigmoid.default: (1 / 255, -128),
+}
+"""Operators whose output has a fixed scale and zero point: those of the int8 specification, and for the hard sigmoid, which it
+does not know, those that hold 0 and 1."""
 WIDE = (
     *(aten.div.Tensor, aten.reciprocal.default, aten.rsqrt.default, aten.sqrt.default, aten.pow.Tensor_Scalar),
     *(aten.linalg_vector_norm.default, aten.norm.ScalarOpt_dim, aten.var.correction, aten.var.dim, aten.std.correction),

@@ -13,7 +13,7 @@ TARGET = Target(
     packages=("torch", "torchao", "onnx", "onnxscript"),
     int8_io=True,
     rules=(
-        *("int8_clamp", "input_shift", "small_numbers", "winograd"),
+        *("int8_clamp", "scale_taken_up", "input_shift", "small_numbers", "winograd"),
         *("requantize", "pixel_order", "layout", "concat_order", "layout"),
     ),
     colour="#0072b2",

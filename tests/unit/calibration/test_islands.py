@@ -96,3 +96,11 @@ def test_a_norm_is_one_island(name: str) -> None:
 )
 def test_what_stands_beside_one_is_int8(function: Callable[[Tensor], Tensor], expected: dict[str, int]) -> None:
     assert island(function) == expected
+
+
+@pytest.mark.parametrize("gated", [F.silu, F.hardswish], ids=lambda each: each.__name__)
+def test_what_opens_its_own_gate_is_no_part_of_an_island(gated: Callable[[Tensor], Tensor]) -> None:
+    before = island(channels)
+    assert island(lambda x: channels(gated(x))) == before
+    assert island(lambda x: gated(channels(x))) == before
+    assert quantized(lambda x: gated(channels(x))).in_float == quantized(channels).in_float

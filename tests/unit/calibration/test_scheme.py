@@ -155,7 +155,10 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     ),
     "squeeze and excite": lambda: Net(squeeze_and_excite, a=conv(3, 8), b=conv(8, 8), c=conv(8, 4)),
     "leaky relu": lambda: Net(lambda net, x: net.b(F.leaky_relu(net.a(x), 0.2)), a=conv(3, 8), b=conv(8, 4)),
-    "silu": lambda: Net(lambda net, x: net.b(F.silu(net.a(x))), a=conv(3, 8), b=conv(8, 4)),
+    **{
+        function.__name__: lambda function=function: Net(lambda net, x: net.b(function(net.a(x))), a=conv(3, 8), b=conv(8, 4))
+        for function in (F.silu, F.hardswish, F.hardsigmoid, torch.tanh, F.gelu)
+    },
     "one layer twice": lambda: Net(lambda net, x: net.b(net.a(net.a(x))), a=conv(3, 3, 3), b=conv(3, 4)),
     "a constant in a concat": lambda: Net(
         lambda net, x: net.b(torch.cat([x, net.k], 1)), b=conv(4, 4), k=nn.Parameter(torch.rand(1, 1, *SIZE))
@@ -219,6 +222,24 @@ def test_probabilities_are_read_on_the_scale_they_are_written_on(name: str) -> N
         (node,) = dequantize.users
     assert PROBABILITY in scales(node)
     assert not [site for site in model.record.sites.values() if site.scale == 1 / 256]
+
+
+FIXED: dict[str, tuple[float, int]] = {
+    "silu": PROBABILITY,
+    "hardswish": (1 / 255, -128),
+    "hardsigmoid": (1 / 255, -128),
+    "tanh": (1 / 128, 0),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_gates_and_tanh_are_computed_in_int8_on_fixed_scales(name: str) -> None:
+    model = decide(observed(name), QUICK)
+    assert not float_operators(model.reference) and not model.in_float
+    stored = {(node.args[1], node.args[2]) for node in nodes_of(model, QUANTIZE)}
+    assert [each for each in stored if each == pytest.approx(FIXED[name])]
+    named = {each for site in model.record.sites.values() for each in site.names}
+    assert not {each for each in named if "sigmoid" in each or "tanh" in each}
 
 
 def test_probabilities_in_a_concat_take_its_scale() -> None:

@@ -62,8 +62,10 @@ def test_values_stay_within_their_range(target: Operator) -> None:
 
 
 @pytest.mark.parametrize("target", FIXED_SCALE, ids=str)
-def test_probabilities_have_a_fixed_range(target: Operator) -> None:
-    assert 0 <= result(target).min() <= result(target).max() <= 1
+def test_a_fixed_scale_holds_every_value(target: Operator) -> None:
+    scale, zero_point = FIXED_SCALE[target]
+    low, high = ((end - zero_point) * scale for end in (-128, 127))
+    assert low - scale <= result(target).min() <= result(target).max() <= high + scale
 
 
 def test_an_operator_has_one_kind_of_scale() -> None:

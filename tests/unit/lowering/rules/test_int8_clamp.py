@@ -8,15 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from onenet.lowering.graph import Graph
-from onenet.lowering.operators import DEQUANTIZE, QUANTIZE
 from tests.unit.lowering.graphs import IMAGE, Trial, run_on
-
-
-def stored(x: Tensor, scale: float, zero_point: int) -> Tensor:
-    """Through int8 and back, as calibration writes it."""
-    scheme = (scale, zero_point, -128, 127, torch.int8)
-    result: Tensor = DEQUANTIZE(QUANTIZE(x, *scheme), *scheme)
-    return result
+from tests.unit.lowering.rules.stored import stored
 
 
 class Layer(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.export.conftest import NETS, SHIPPED, Artifacts, model_of, quantized_
 from tests.shared import few
 
 SPATIAL = [name for name, net in NETS.items() if net.kernel is not None]
-EVERY = [*NETS, *few(SHIPPED, 2)]
+EVERY = [*NETS, *SHIPPED]
 FRAMED = ["onenet-e4"]
 """Whose last convolutions became one, but for a frame along the border; the small networks are hardly more than frame."""
 
@@ -29,8 +30,7 @@ def tflite_ranks(path: Path) -> set[int]:
     return {len(tensor.shape) for graph in model.subgraphs for tensor in graph.tensors if tensor.shape is not None}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(("name", "precision"), few(itertools.product(EVERY, ("fp32", "int8")), 3))
 def test_tflite_is_one_partition_of_few_kinds_of_operators(name: str, precision: str, artifacts: Artifacts) -> None:
     path = artifacts(name, "tflite", precision).path
     found = {operator for operator, _ in operators(path)} - {"QUANTIZE", "DEQUANTIZE"}
@@ -48,7 +48,7 @@ def test_tflite_transposes_are_those_of_the_shuffles(name: str, transposes: int,
     assert found["TRANSPOSE"] == transposes
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", few(EVERY, 2))
 def test_onnxruntime_computes_every_convolution_of_int8_in_integers(name: str, artifacts: Artifacts, tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -63,16 +63,14 @@ def test_onnxruntime_computes_every_convolution_of_int8_in_integers(name: str, a
     assert not apart or name not in SHIPPED
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(("name", "precision"), few(itertools.product(EVERY, ("fp32", "int8")), 3))
 def test_onnx_has_no_tensor_of_more_than_four_axes(name: str, precision: str, artifacts: Artifacts) -> None:
     model = onnx.shape_inference.infer_shapes(onnx.load(artifacts(name, "onnx", precision).path))
     shapes = [value.type.tensor_type.shape for value in model.graph.value_info]
     assert max(len(shape.dim) for shape in shapes) <= 4
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(("name", "precision"), few(itertools.product(EVERY, ("fp32", "fp16", "int8")), 4))
 def test_core_ml_keeps_its_pixel_operators(name: str, precision: str, artifacts: Artifacts) -> None:
     path = artifacts(name, "coreml", precision).path
     (block,) = main_blocks(read_model(path), path)

@@ -40,6 +40,7 @@ from onenet.targets import suffixes
 from tests.conftest import smooth_images
 from tests.export.conftest import Artifacts, images_of, model_of, quantized_of
 from tests.export.faults import FORMATS, flip_high_bit, reverse_rows
+from tests.shared import few
 
 TARGETS = list(suffixes())
 KINDS = [(precision, target) for precision in ("int8", "fp32") for target in TARGETS]
@@ -203,7 +204,7 @@ def test_a_fault_in_the_shipped_model(artifacts: Artifacts, tmp_path: Path) -> N
     assert [each.operators for each in profile.layers if each.wrong] == [layer]
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", few(TARGETS, 3))
 def test_a_failing_export_names_the_layer_and_writes_nothing(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,12 +243,15 @@ def double_scale(module: GraphModule) -> None:
 
 @pytest.mark.parametrize(
     ("target", "break_it", "layer"),
-    [
-        ("tflite", swap_concat, ("cat_1",)),
-        ("tflite", double_scale, STRIDED),
-        ("onnx", double_scale, STRIDED),
-        ("coreml", swap_concat, ("cat_1",)),
-    ],
+    few(
+        [
+            ("tflite", swap_concat, ("cat_1",)),
+            ("tflite", double_scale, STRIDED),
+            ("onnx", double_scale, STRIDED),
+            ("coreml", swap_concat, ("cat_1",)),
+        ],
+        2,
+    ),
 )
 def test_a_converter_s_fault_is_found(
     target: str, break_it: Callable[[GraphModule], None], layer: tuple[str, ...], artifacts: Artifacts, tmp_path: Path

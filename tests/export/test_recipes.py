@@ -188,7 +188,7 @@ def test_w8_of_a_small_net(target: str, artifacts: Artifacts) -> None:
     assert sqnr_db(expected, outputs_of(artifact.path, images)) > 25
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", few(TARGETS, 3))
 def test_w8_of_a_shipped_model(target: str, artifacts: Artifacts) -> None:
     (name,) = SHIPPED[:1]
     artifact = artifacts(name, target, "w8")
@@ -240,7 +240,7 @@ def test_x86_safe_weights_stay_within_63(target: str, safe: QuantizedModel, tmp_
 # --- records ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", few(TARGETS, 3))
 def test_a_record_gives_the_same_bytes_without_the_images(target: str, artifacts: Artifacts, tmp_path: Path) -> None:
     first = artifacts("ed", target, "int8")
     quantized_of("ed").record.save(tmp_path / "record.json")

@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
 from onenet.calibration.bias import averaged, correct_biases, shift_biases
-from onenet.calibration.estimators import AUTO, int8_error
+from onenet.calibration.estimators import AUTO, STEPS, int8_error
 from onenet.calibration.limits import make_room_for_biases, widen_activations
 from onenet.calibration.nearness import error_of
 from onenet.calibration.observe import Calibration, trace
@@ -23,7 +23,7 @@ from onenet.calibration.record import CalibrationRecord, ModelIdentity, Site, id
 from onenet.calibration.scheme import FixedRange, Int8Quantizer, observe_weights, origins, producers_of, scales_of
 from onenet.errors import RequestError
 from onenet.lowering.graph import copied, name_of
-from onenet.lowering.operators import DEQUANTIZE, aten
+from onenet.lowering.operators import DEQUANTIZE, FIXED_SCALE, GATES, PICKS, aten
 from onenet.lowering.proof import outputs
 from onenet.lowering.threads import in_order
 from onenet.model import Model
@@ -35,6 +35,8 @@ WORTH = 10 ** (2.0 / 10)
 images of another kind, which had won 1.4 dB on its calibration images. The shipped networks win 3.5 and 3.7 dB there, about 3
 and 1.7 on other images. The margin was chosen with these figures and those of eight public networks in view."""
 
+MUCH_TOO_WIDE = 1.25
+"""How much wider the fixed scale of an output's operator may be than the range of its values: 2 dB."""
 MOST_SHARED = 4.0
 """How much wider the scale of a concatenation may be than that of a part of it which is read elsewhere too: two bits."""
 
@@ -112,7 +114,7 @@ def helps_others(calibration: Calibration, plain: QuantizedModel, half: int) -> 
 
 def ranges_by(calibration: Calibration, recipe: Recipe) -> CalibrationRecord:
     """The record of what a recipe's estimator makes of the samples."""
-    apart: frozenset[str] = frozenset()
+    apart = too_narrow(calibration, recipe)
     while True:
         prepared = prepare_pt2e(copied(calibration.program), Int8Quantizer(recipe, apart))
         scales = scales_of(prepared)
@@ -193,6 +195,8 @@ def too_small(calibration: Calibration, recipe: Recipe, scales: Scales) -> froze
     for observer, names in scales.values():
         for concat in concatenations(calibration.program, names):
             for node in producers_of(concat, names):
+                if node.target in FIXED_SCALE:
+                    continue  # it has that one besides
                 low, high = calibration.range_of(recipe.estimator, sources((node.name,), calibration))
                 others = any(user.name not in names for user in node.users)
                 if others and high - low < (observer.limits[1] - observer.limits[0]) / MOST_SHARED:
@@ -200,15 +204,40 @@ def too_small(calibration: Calibration, recipe: Recipe, scales: Scales) -> froze
     return frozenset(found)
 
 
+def too_narrow(calibration: Calibration, recipe: Recipe) -> frozenset[str]:
+    """Outputs that leave much of the fixed scale of the operator that makes them empty.
+
+    Inside a network what a gate opens is rounded more coarsely than the gate, and kernels for the fixed scale are everywhere.
+    """
+    found = set()
+    for node in ends_with_fixed_scale(calibration.program) if recipe.calibrated else ():
+        low, high = calibration.range_of(recipe.estimator, (node.name,))
+        if high - low < FIXED_SCALE[node.target][0] * STEPS / MUCH_TOO_WIDE:
+            found.add(node.name)
+    return frozenset(found)
+
+
+def ends_with_fixed_scale(program: GraphModule) -> list[Node]:
+    """The operators with a fixed scale whose results leave the network, moved at most. A softmax has no other kernel."""
+    return [node for node in program.graph.nodes if node.target in GATES and leaves(node)]
+
+
+def leaves(node: Node) -> bool:
+    """Whether a value is one of the network's, moved at most."""
+    return any(user.op == "output" or (user.target in PICKS and leaves(user)) for user in node.users)
+
+
 def apart_in(program: GraphModule, record: CalibrationRecord) -> frozenset[str]:
-    """The tensors that a record gives a scale of their own although they go into a concatenation."""
+    """The tensors that a record gives a scale of their own: parts of a concatenation, and ends with a fixed scale."""
     owners = {name: key for key, site in record.sites.items() for name in site.names}
-    return frozenset(
+    parts = [
         node.name
         for concat in concatenations(program, owners)
         for node in producers_of(concat, owners)
-        if owners[node.name] != owners[concat.name]
-    )
+        if owners[node.name] != owners[concat.name] and node.target not in FIXED_SCALE
+    ]
+    alone = {name for name, site in record.sites.items() if not concatenations(program, site.names)}
+    return frozenset([*parts, *(node.name for node in ends_with_fixed_scale(program) if node.name in alone)])
 
 
 def concatenations(program: GraphModule, names: Collection[str]) -> list[Node]:

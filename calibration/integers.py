@@ -13,7 +13,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from onenet.lowering.graph import Graph, shape, source_of
-from onenet.lowering.operators import DEQUANTIZE, FIXED_SCALE, QUANTIZE, aten
+from onenet.lowering.operators import DEQUANTIZE, QUANTIZE, aten
 
 HARD_SIGMOID = aten.hardsigmoid.default
 HALF, SLOPE = 3.0, 1 / 6
@@ -34,7 +34,6 @@ def in_integers(program: GraphModule) -> GraphModule:
 
 def as_sum(graph: Graph, gate: Node) -> None:
     """Put a sum and a product in the place of a hard sigmoid, where its scales are near enough to each other."""
-    _, zero_point = FIXED_SCALE[HARD_SIGMOID]
     read, written = (cast(tuple[Any, ...], node.args) for node in (source_of(gate), next(iter(gate.users))))
     wide = written[1] / SLOPE
     if not wide / FARTHEST <= read[1] <= wide * FARTHEST:
@@ -42,7 +41,7 @@ def as_sum(graph: Graph, gate: Node) -> None:
     rank = len(shape(gate))
     with graph.before(gate):
         half, slope = (stored(graph, graph.constant(torch.full([1] * rank, each)), each / 255, -128) for each in (HALF, SLOPE))
-        total = stored(graph, graph.call(aten.add.Tensor, source_of(gate), half), wide, zero_point)
+        total = stored(graph, graph.call(aten.add.Tensor, source_of(gate), half), wide, written[2])
         graph.replace(gate, graph.call(aten.mul.Tensor, total, slope))
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from torch.fx import GraphModule, Node
 
 from onenet.lowering.graph import is_float
-from onenet.lowering.operators import NEW_SCALE, PICKS, WIDE, aten
+from onenet.lowering.operators import GATES, NEW_SCALE, PICKS, WIDE, aten
 
 PRODUCTS = (aten.mul.Tensor,)
-GATES = (aten.sigmoid.default, aten.hardsigmoid.default)
 
 
 def float_islands(program: GraphModule) -> set[Node]:

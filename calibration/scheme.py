@@ -111,7 +111,7 @@ NO_FORM = "int8 has no form for it"
 class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
     """Annotates an exported program with the scheme above as a recipe says, in graph order.
 
-    The tensors ``apart`` keep a scale of their own where they go into a concatenation.
+    The tensors ``apart`` keep a scale of their own, though they go into a concatenation or their operator has a fixed one.
     """
 
     def __init__(self, recipe: Recipe = INT8, apart: Collection[str] = ()) -> None:
@@ -136,9 +136,12 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
                 floats.update(self.annotate_weighted(node))
             elif not (self.recipe.calibrated and is_float(node)):
                 floats.add(node)
-            elif stays_float(node, floats) or reads_mask(node, model):
+            elif stays_float(node, floats):
                 floats.add(node)
-                self.kept[node] = BETWEEN if stays_float(node, floats) else MASKS
+                self.kept[node] = BETWEEN
+            elif reads_mask(node, model):
+                floats.add(node)
+                self.kept[node] = MASKS
             else:
                 self.annotate_between(node)
         return model
@@ -152,7 +155,7 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         elif node.target in NEW_SCALE:
             annotate_with_relu(node, {each: spec_of(each) for each in float_inputs(node)}, ACTIVATION)
         elif node.target in FIXED:
-            annotate(node, {each: spec_of(each) for each in float_inputs(node)}, FIXED[node.target])
+            annotate(node, {each: spec_of(each) for each in float_inputs(node)}, fixed_of(node))
         else:
             self.kept[node] = NO_FORM
 
@@ -237,7 +240,12 @@ def spec_of(source: Node) -> Any:
     made = source
     while made.target in SAME_SCALE and is_annotated(made) and not made.meta[APART]:
         made = made.all_input_nodes[0]
-    return FIXED[made.target] if made.target in FIXED and is_annotated(made) else result_of(made)
+    return fixed_of(made) if made.target in FIXED and is_annotated(made) else result_of(made)
+
+
+def fixed_of(node: Node) -> Any:
+    """How the result of an operator with a fixed scale is quantized: on that, unless it keeps one of its own."""
+    return OWN if node.meta[APART] else FIXED[node.target]
 
 
 def result_of(node: Node) -> Any:

@@ -25,6 +25,7 @@ from onenet.lowering.operators import (
     CLAMPS,
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
+    FIXED_SCALE,
     IN_INT8,
     MOVES,
     PARTS,
@@ -66,7 +67,7 @@ def gives_int8(node: Node, int8: set[Node]) -> bool:
 
     What only moves a value that is int8 already may be read by any int8 operator.
     """
-    scale, moved = scale_of(node), is_moved(node)
+    scale, moved = scale_of(node) or fixed_scale_of(node), is_moved(node)
     return all(
         user.args[1:] == (scale or user.args[1:])
         if user.target is QUANTIZE
@@ -86,6 +87,11 @@ def scale_of(node: Node) -> tuple[object, ...] | None:
     if node.target is DEQUANTIZE:
         return node.args[1:]
     return scale_of(node.all_input_nodes[0]) if node.target in (*SAME_SCALE, *CARRIERS, *PARTS) else None
+
+
+def fixed_scale_of(node: Node) -> tuple[object, ...] | None:
+    """The scale that a kernel's results have whatever a program says; None where it takes any."""
+    return (*FIXED_SCALE[node.target], -128, 127, torch.int8) if node.target in FIXED_SCALE else None
 
 
 def divides_by(node: Node) -> object:

@@ -194,8 +194,11 @@ class Reference:
 
         module, places = self.floats
         Watched(module, places, keep).run(*inputs)
-        named = {tuple(self.own_names.get(name, name) for name in place.operators): place for place in self.places.values()}
-        return {place: values[names] for names, place in named.items() if names in values}
+        own = {place: tuple(self.own_names.get(name, name) for name in place.operators) for place in self.places.values()}
+        found = {place: values[names] for place, names in own.items() if names in values}
+        left = {names: value for names, value in values.items() if names not in own.values()}
+        anew = {place: left[place.operators] for place in own if place not in found and place.operators in left}  # by a rule
+        return {**found, **anew}
 
     @functools.cached_property
     def floats(self) -> tuple[GraphModule, dict[Node, LayerPlace]]:

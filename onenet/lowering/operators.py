@@ -101,6 +101,8 @@ FIXED_SCALE: dict[Operator, tuple[float, int]] = {
 }
 """Operators whose output has a fixed scale and zero point: those of the int8 specification, and for the hard sigmoid, which it
 does not know, those that hold 0 and 1."""
+GATES = (aten.sigmoid.default, aten.hardsigmoid.default, aten.tanh.default)
+"""Those of them that take one value for one."""
 WIDE = (
     *(aten.div.Tensor, aten.reciprocal.default, aten.rsqrt.default, aten.sqrt.default, aten.pow.Tensor_Scalar),
     *(aten.linalg_vector_norm.default, aten.norm.ScalarOpt_dim, aten.var.correction, aten.var.dim, aten.std.correction),

@@ -42,7 +42,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, int], dict[str,
     ),
 }
 """A function, and what TFLite and onnxruntime compute it by."""
-ENDS = {"CONV_2D", "QUANTIZE", "DEQUANTIZE", "QLinearConv", "QuantizeLinear", "DequantizeLinear", "Transpose"}
+ENDS_OF_FILES = {"CONV_2D", "QUANTIZE", "DEQUANTIZE", "QLinearConv", "QuantizeLinear", "DequantizeLinear", "Transpose"}
 
 
 class Between(nn.Module):
@@ -71,7 +71,7 @@ def test_tflite_holds_integer_operators(name: str, tmp_path: Path) -> None:
     made = onenet.export(quantized(Between(function)), target="tflite", precision="int8", out=tmp_path)
     assert made.verification is not None and made.verification.passed
     counts = Counter(kind for kind, _ in operators(made.path))
-    assert {kind: count for kind, count in counts.items() if kind not in ENDS} == expected
+    assert {kind: count for kind, count in counts.items() if kind not in ENDS_OF_FILES} == expected
     assert counts["QUANTIZE"] == counts["DEQUANTIZE"] == 1, "at the ends alone"
 
 
@@ -85,7 +85,7 @@ def test_onnxruntime_has_kernels_for_them(name: str, tmp_path: Path) -> None:
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(str(made.path), options, providers=["CPUExecutionProvider"])
     counts = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
-    assert {kind: count for kind, count in counts.items() if kind not in ENDS} == expected
+    assert {kind: count for kind, count in counts.items() if kind not in ENDS_OF_FILES} == expected
 
 
 @pytest.mark.parametrize(("name", "last", "target"), few(itertools.product(FUNCTIONS, (False, True), TARGETS), 4))
@@ -128,3 +128,71 @@ def test_every_layer_is_right_and_compared_with_its_own_in_float(target: str, tm
     known = [layer for layer in profile.layers if layer.float_db is not None]
     assert len(known) >= 9
     assert all(layer.float_db is not None and layer.float_db > 15 for layer in known), [(e.name, e.float_db) for e in known]
+
+
+# --- ends ---------------------------------------------------------------------
+
+ENDS: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, int]]] = {
+    "sigmoid": (torch.sigmoid, {"LOGISTIC": 1}),
+    "hard sigmoid": (F.hardsigmoid, {"ADD": 1, "MUL": 1}),
+    "tanh": (torch.tanh, {"TANH": 1}),
+}
+
+
+def ended(name: str) -> nn.Module:
+    """A network whose results fill little of the scale that is fixed for its last operator."""
+    network = Between(torch.relu)
+    network.last = nn.Sequential(nn.Conv2d(8, 3, 1), Last(ENDS[name][0]))  # type: ignore[assignment]
+    return network
+
+
+class Last(nn.Module):
+    """A function of small values."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(0.2 * x)
+
+
+@pytest.mark.parametrize(("name", "target"), few(itertools.product(ENDS, TARGETS), 4))
+def test_an_end_on_a_scale_of_its_own(name: str, target: str, tmp_path: Path) -> None:
+    made = quantized(ended(name))
+    assert [site for site in made.record.sites.values() if site.scale == pytest.approx(made.outputs[0][0])], made.outputs  # type: ignore[index]
+    exported = onenet.export(made, target=target, precision="int8", out=tmp_path)
+    assert exported.verification is not None and exported.verification.passed is not False
+    if target == "tflite":
+        counts = Counter(kind for kind, _ in operators(exported.path))
+        assert {kind: count for kind, count in counts.items() if kind not in ENDS_OF_FILES} == ENDS[name][1]
+    check(ended(name), target, "int8", tmp_path / "again")
+
+
+# --- weights that several layers read -------------------------------------------
+
+
+class Twice(nn.Module):
+    """One layer four times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.again = nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.first(image).relu()
+        for _ in range(4):
+            x = self.again(x).relu()
+        return x
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_weight_is_stored_once(target: str, tmp_path: Path) -> None:
+    network = Twice().eval()
+    enliven(network, torch.from_numpy(IMAGES))
+    made = onenet.export(quantized(network), target=target, precision="int8", out=tmp_path)
+    weights = network.again.weight.numel()
+    manifest = 30_000  # and what else is no weight
+    assert weights < made.bytes < 2 * weights + manifest < 4 * weights, made.bytes
+    assert made.verification is not None and made.verification.passed is not False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import onenet
@@ -197,6 +199,72 @@ def test_the_outputs_gain_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     apart = output_error(calibration, decide(calibration, PLAIN))
     monkeypatch.setattr("onenet.calibration.decide.MOST_SHARED", float("inf"))
     assert output_error(calibration, decide(calibration, PLAIN)) > 4 * apart
+
+
+# --- ends with a fixed scale -------------------------------------------------
+
+ENDS = {"sigmoid": torch.sigmoid, "hard sigmoid": F.hardsigmoid, "tanh": torch.tanh}
+
+
+class Ended(nn.Module):
+    """Values between -size and size through a gate, which leaves the network as it is, shuffled, or joined with its source."""
+
+    def __init__(self, gate: Callable[[Tensor], Tensor], size: float, way: str) -> None:
+        super().__init__()
+        self.layer, self.gate, self.way = nn.Conv2d(3, 8, 1), gate, way
+        enliven(self.layer, torch.from_numpy(smooth_images(8, 3, 16, 24)))
+        self.size = nn.Parameter(torch.tensor(size))
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        values = self.layer(x)
+        values = self.size * (values / values.abs().amax())
+        gate = self.gate(values)
+        if self.way == "joined":
+            return gate, torch.cat([gate, values], 1)
+        return F.pixel_shuffle(gate, 2) if self.way == "moved" else gate
+
+
+@functools.cache
+def ended(name: str, size: float, way: str = "as it is") -> Calibration:
+    torch.manual_seed(0)
+    model = onenet.lower(build(Ended(ENDS[name], size, way), input_size=(16, 24)))
+    return observe(model, list(smooth_images(8, 3, 16, 24)))
+
+
+def end_of(model: QuantizedModel) -> tuple[float, int]:
+    assert model.outputs[0] is not None
+    return model.outputs[0]
+
+
+@pytest.mark.parametrize("way", ["as it is", "moved", "joined"])
+@pytest.mark.parametrize("name", ENDS)
+def test_an_output_that_fills_little_of_a_fixed_scale_has_its_own(name: str, way: str, tmp_path: Path) -> None:
+    calibration = ended(name, 0.3, way)
+    found = decide(calibration, PLAIN)
+    scale, _ = end_of(found)
+    values = [each[0] for each in calibration.expected]
+    low, high = min(float(each.min()) for each in values), max(float(each.max()) for each in values)
+    assert scale == pytest.approx((max(high, 0) - min(low, 0)) / 255, rel=0.05)
+    found.record.save(tmp_path / "record.json")
+    again = onenet.calibrate(calibration.model, CalibrationRecord.load(tmp_path / "record.json"))
+    assert (again.record, again.outputs) == (found.record, found.outputs)
+    assert str(again.reference.graph) == str(found.reference.graph)
+
+
+@pytest.mark.parametrize("way", ["as it is", "moved", "joined"])
+@pytest.mark.parametrize("name", ENDS)
+def test_one_that_fills_it_has_the_fixed_scale(name: str, way: str) -> None:
+    found = decide(ended(name, 6.0, way), PLAIN)
+    assert end_of(found)[0] == pytest.approx({"sigmoid": 1 / 256, "hard sigmoid": 1 / 255, "tanh": 1 / 128}[name])
+    assert end_of(found) == end_of(onenet.calibrate(found.model, found.record))
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_output_gains_by_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calibration = ended(name, 0.3)
+    own = output_error(calibration, decide(calibration, PLAIN))
+    monkeypatch.setattr("onenet.calibration.decide.MUCH_TOO_WIDE", float("inf"))
+    assert output_error(calibration, decide(calibration, PLAIN)) > 1.5 * own
 
 
 # --- corrected biases -------------------------------------------------------

@@ -27,7 +27,7 @@ from torchao.quantization.pt2e.quantizer import (
 from onenet.calibration.estimators import EPSILON, STEPS
 from onenet.calibration.islands import float_islands
 from onenet.calibration.recipe import INT8, Recipe
-from onenet.lowering.graph import is_float, limits_of
+from onenet.lowering.graph import is_float, limits_of, target_of
 from onenet.lowering.masks import is_mask
 from onenet.lowering.operators import ARITHMETIC, FIXED_SCALE, JOINED, NEW_SCALE, RELU, SAME_SCALE, WEIGHTED, aten
 
@@ -245,7 +245,7 @@ def spec_of(source: Node) -> Any:
 
 def fixed_of(node: Node) -> Any:
     """How the result of an operator with a fixed scale is quantized: on that, unless it keeps one of its own."""
-    return OWN if node.meta[APART] else FIXED[node.target]
+    return OWN if node.meta[APART] else FIXED[target_of(node)]
 
 
 def result_of(node: Node) -> Any:

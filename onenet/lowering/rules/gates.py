@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from torch.fx import Node
 
-from onenet.lowering.graph import Graph, source_of
+from onenet.lowering.graph import Graph, source_of, target_of
 from onenet.lowering.operators import Operator, aten
 from onenet.lowering.rule import Rule
 
@@ -39,7 +39,7 @@ class Gates(Rule[Node]):
     def rewrite(self, graph: Graph, place: Node) -> None:
         source = source_of(place)
         with graph.before(place):
-            graph.replace(place, graph.call(aten.mul.Tensor, source, graph.call(GATES[place.target], source)))
+            graph.replace(place, graph.call(aten.mul.Tensor, source, graph.call(GATES[target_of(place)], source)))
 
 
 RULE = Gates()

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: export test test-all test-tiny test-unit house toolchains zoo native docs lint types wheel clean
+.PHONY: export test test-all test-tiny test-unit house toolchains zoo native android docs lint types wheel clean
 
 export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
@@ -42,6 +42,10 @@ zoo: $(STAMP)  ## public networks on every target beside the usual way, into doc
 
 native: $(STAMP)  ## the runner for phones and what it needs there, in build/native
 	$(BIN)/python -m onenet.runtimes.devices.native.build build/native
+
+# android_demo/README.md says what it needs of the system. Downloads, 190 MB, are kept in build/android.
+android: $(STAMP)  ## the Android demo without the Android SDK: its tests, and an APK that is checked
+	$(BIN)/python android_demo/tools
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from onenet.base.files import check_folder
 from onenet.base.progress import Progress
 from onenet.base.quiet import quiet
 from onenet.errors import OneNetError, RequestError, ToolError
+from onenet.exporters.android import ASSETS, RUN_THERE, check_project, place_models
 from onenet.exporters.options import ExportOptions
 from onenet.exporters.results import ExportedArtifact, Exports, FailedExport
 from onenet.targets import check_pair, combinations
@@ -42,6 +43,8 @@ def export_all(options: ExportOptions | None = None, progress: Progress | None =
     """
     options, progress = options or ExportOptions(), progress or Progress()
     quantization = check_options(options)
+    if options.for_android is not None:
+        check_project(options.for_android, options.target)
     progress.start("loading PyTorch")
     need_converters()
     model = build_model(options, progress)
@@ -235,6 +238,9 @@ def make_artifact(
     if options.tests is not None and evaluation is not None:
         progress.start("writing its golden cases")
         write_cases(artifact.path, evaluation, options.tests)
+    if options.for_android is not None and target in RUN_THERE:
+        progress.start("placing it in the Android project")
+        place_models([artifact.path], options.for_android / ASSETS)
     if not options.preview:
         return artifact
     progress.start("drawing the preview")

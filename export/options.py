@@ -190,6 +190,12 @@ class ExportOptions:
         "Images to compare with the float model on; with images/ and labels/, mIoU as well.",
         metavar="DIR",
     )
+    for_android: Path | None = option(
+        None,
+        RESULT,
+        "Copy TFLite and ONNX files and their manifests into the assets of this Android project, such as android_demo.",
+        metavar="DIR",
+    )
     preview: bool = option(False, RESULT, "Draw what the artifact predicts, beside it.", "--preview/--no-preview")
     tests: Path | None = option(
         None,

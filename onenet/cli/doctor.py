@@ -1,16 +1,17 @@
-"""``onenet doctor``: which targets can be exported and which artifacts can be run on this machine, or what a device has."""
+"""``onenet doctor``: what can be exported and run on this machine, what a device has, or whether an app loads everywhere."""
 
 from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from onenet.cli import console
-from onenet.errors import RequestError
+from onenet.errors import CheckError, RequestError
 from onenet.runtimes import RUNTIMES
 from onenet.targets import TARGETS
 
@@ -43,6 +44,12 @@ def needs() -> list[Need]:
 
 
 def command(
+    packages: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[APK]...", help="Android packages instead: whether their native libraries load on phones with 16 kB pages."
+        ),
+    ] = None,
     device: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,6 +62,13 @@ def command(
     clean: Annotated[bool, typer.Option("--clean", help="Remove everything that onenet ever put there.")] = False,
 ) -> None:
     """Say what this machine can export and run, or what a device can measure, and what is missing."""
+    if packages:
+        check_alone(device, set_up or clean)
+        from onenet.cli import doctor_apk
+
+        if not doctor_apk.run_packages(packages):
+            raise typer.Exit(CheckError.exit_code)
+        return
     if not device and (set_up or clean):
         raise RequestError(f"{'--setup' if set_up else '--clean'} is done to a device; give --device as well")
     if device:
@@ -65,6 +79,15 @@ def command(
         healthy = run()
     if not healthy:
         raise typer.Exit(3)
+
+
+def check_alone(device: list[str] | None, treats: bool) -> None:
+    """
+    Raises:
+        RequestError: packages and devices together.
+    """
+    if device or treats:
+        raise RequestError("packages are examined on this machine; leave out --device, --setup and --clean")
 
 
 def run() -> bool:

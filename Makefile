@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: export test test-all test-tiny test-unit house toolchains zoo native android docs lint types wheel clean
+.PHONY: export test test-all test-tiny test-unit house bench toolchains zoo native android docs lint types wheel clean
 
 export: $(STAMP)  ## a verified int8 TFLite model of the shipped OneNet, in build/
 	$(BIN)/onenet-export --target tflite --int8 --preview --out build
@@ -31,6 +31,10 @@ house: $(STAMP)  ## the rules of this code: imports, sizes, types, docs
 
 docs: $(STAMP)  ## the reference of commands, rules and cards, from the code
 	$(BIN)/python -m docs.reference
+
+# Some hours. What is measured already is kept: `python -m bench.front --only NAME --again` measures one model anew.
+bench: $(STAMP)  ## every registered model, as it ships and in full width: accuracy, size, latency, memory, into docs
+	$(BIN)/python -m bench.front
 
 # Stop everything else first. The first run installs and converts for an hour; `python -m bench.toolchains --help` does parts.
 toolchains: $(STAMP)  ## our artifacts beside other toolchains', into docs/benchmarks

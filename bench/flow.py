@@ -5,7 +5,6 @@ python -m bench.flow    # writes docs/benchmarks/flow.md; five minutes on a quie
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 import onenet
 from bench.networks import ROOT
+from bench.timing import in_turn
 from onenet.base.quiet import quiet
 from onenet.errors import OneNetError
 from onenet.models.lsnet import FlowAlignment, LSNet, LSNetConfig
@@ -27,7 +27,6 @@ from tests.conftest import enliven, smooth_images
 
 SIZE = (256, 256)
 TARGETS, PRECISIONS = ("tflite", "onnx"), ("fp32", "int8")
-WARM_UP = 5
 
 
 class Sampled(FlowAlignment):
@@ -91,22 +90,11 @@ def main(
     warnings.simplefilter("ignore")
     folder = ROOT / "build" / "flow"
     made = {name: runs_of(form, folder / name) for name, form in FORMS.items()}
-    times: dict[tuple[str, str], list[float]] = {}
-    for number in range(rounds + 1):
-        for name, runs in made.items():
-            for kind, run in runs.items():
-                for _ in range(WARM_UP if callable(run) else 0):
-                    began = time.perf_counter()
-                    run()  # type: ignore[operator]  # a text, which says why there is no file, is asked 0 times
-                    if number:
-                        times.setdefault((name, kind), []).append(1000 * (time.perf_counter() - began))
+    times = in_turn({(name, kind): run for name, runs in made.items() for kind, run in runs.items() if callable(run)}, rounds)
     kinds = [f"{target} {precision}" for target in TARGETS for precision in PRECISIONS]
     rows = []
-    for name, runs in made.items():
-        cells = [
-            f"{median(times[name, kind]):.1f} (least {min(times[name, kind]):.1f})" if callable(runs[kind]) else "not made"
-            for kind in kinds
-        ]
+    for name in made:
+        cells = [f"{1000 * median(times[name, kind]):.1f}" if (name, kind) in times else "not made" for kind in kinds]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     reasons = [f"* {name}, {kind}: {run}" for name, runs in made.items() for kind, run in runs.items() if not callable(run)]
     head = f"| form | {' | '.join(kinds)} |\n|---|{'--:|' * len(kinds)}"
@@ -115,10 +103,10 @@ def main(
 
 TEXT = """# LSNet's flow alignment
 
-Milliseconds of LSNet at its full width, 256x256, random weights, 12 classes, one thread, x86-64: median over alternating
-rounds, and the least. Made by `python -m bench.flow`. *shifts* is what LSNet has: two passes of at most one pixel, in
-convolutions and products. *grid_sample* moves along both axes at once, as flow alignment is usually written. *none* only
-resizes. On a busy machine compare the least values.
+Milliseconds of LSNet at its full width, 256x256, random weights, 12 classes, one thread, x86-64: processor time, the
+median over alternating rounds. Made by `python -m bench.flow`. *shifts* is what LSNet has: two passes of at most one
+pixel, in convolutions and products. *grid_sample* moves along both axes at once, as flow alignment is usually written.
+*none* only resizes.
 """
 
 

@@ -12,11 +12,10 @@ what else runs on the machine counts little; a ratio is the median over rounds, 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -24,9 +23,9 @@ from torch import Tensor, nn
 
 import onenet
 from bench.networks import ROOT
+from bench.timing import in_turn, runner
 from onenet.base.files import publish, temporary_folder
 from onenet.base.quiet import quiet
-from onenet.runtimes import open_session
 from onenet.targets import suffixes
 
 SIZE = (256, 256)
@@ -38,7 +37,6 @@ CHANNELS = ((128, 32), (208, 32), (256, 32), (256, 16), (512, 16), (512, 8), (51
 """Channels and side of the 3x3 convolutions that are computed by Winograd's method, where its rule runs, and directly."""
 ACTIVATIONS = (nn.SiLU, nn.Hardswish)
 """What int8 computes by products, where the rule ``gates`` runs, and in float between two conversions."""
-SECONDS = 0.05
 
 
 class Attention(nn.Module):
@@ -191,26 +189,8 @@ def activations(only: str, folder: Path) -> Iterator[tuple[str, str, list[Path]]
 
 def compared(files: list[Path], rounds: int) -> tuple[float, float, float]:
     """Median seconds of both, and the median of their ratio."""
-    runs = [runner(path) for path in files]
-    samples = [[timed(run) for run in runs] for _ in range(rounds)]
-    ours, usual = zip(*samples, strict=True)
-    return median(ours), median(usual), median(a / b for a, b in samples)
-
-
-def runner(path: Path) -> Callable[[], Any]:
-    session = open_session(path, 1)
-    feeds = {spec.name: torch.rand(spec.shape).numpy() for spec in session.inputs}
-    return lambda: session.run(feeds)
-
-
-def timed(run: Callable[[], Any]) -> float:
-    """Processor seconds per call."""
-    run()
-    began, count = time.process_time(), 0
-    while time.process_time() - began < SECONDS:
-        run()
-        count += 1
-    return (time.process_time() - began) / count
+    ours, usual = in_turn({path: runner(path) for path in files}, rounds).values()
+    return median(ours), median(usual), median(a / b for a, b in zip(ours, usual, strict=True))
 
 
 if __name__ == "__main__":

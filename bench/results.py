@@ -2,10 +2,11 @@
 
     python bench/results.py                      # on the 8 shipped evaluation images
     python bench/results.py --evaluation DIR     # on any folder with images/ and labels/
+    python bench/results.py --only lsnet         # one model anew; the others as they were kept, on the same images
 
-Writes docs/benchmarks/accuracy.json (with the SHA-256 of every image), docs/benchmarks/accuracy.md, and README.md's table
-between the lines ``<!-- accuracy:begin -->`` and ``<!-- accuracy:end -->``. Quality is the artifact's in the runtime of this
-machine, against the float model and against the masks; int8 is calibrated on the shipped images.
+Writes docs/benchmarks/accuracy.json (with the SHA-256 of every image), docs/benchmarks/accuracy.md, and README.md's table of
+OneNets between the lines ``<!-- accuracy:begin -->`` and ``<!-- accuracy:end -->``. Quality is the artifact's in the runtime of
+this machine, against the float model and against the masks; int8 is calibrated on the shipped images.
 """
 
 from __future__ import annotations
@@ -59,11 +60,14 @@ DEFINITIONS = """## How to read it
 @one_line_errors
 def main(
     evaluation: Annotated[Path | None, typer.Option(help="folder with images/ and labels/")] = None,
+    only: Annotated[str, typer.Option(help="names of models, with commas; the others stay as they were kept")] = "",
     out: Annotated[Path, typer.Option(help="folder for accuracy.json and accuracy.md")] = ROOT / "docs" / "benchmarks",
     readme: Annotated[Path, typer.Option(help="file whose table is replaced")] = ROOT / "README.md",
 ) -> None:
     between_markers(readme.read_text(), "")  # refuse before the work, which takes minutes
-    document = measure(evaluation or default_evaluation())
+    document = measure(evaluation or default_evaluation(), only.split(",") if only else shipped())
+    if only:
+        document = among(json.loads((out / "accuracy.json").read_text()), document)
     with temporary_folder(out) as folder:
         (folder / "accuracy.json").write_text(json.dumps(document, indent=1) + "\n")
         (folder / "accuracy.md").write_text(markdown(document))
@@ -89,9 +93,29 @@ def between_markers(text: str, content: str) -> str:
 # --- measuring ------------------------------------------------------------
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """Everything that the tables show, of every shipped model."""
-    models = [onenet.build(entry.name) for entry in REGISTRY.values() if entry.weights is not None]
+def shipped() -> list[str]:
+    """The models that ship trained and give classes of pixels: masks can tell how good they are."""
+    names = [entry.name for entry in REGISTRY.values() if entry.weights is not None]
+    return [name for name in names if onenet.build(name).spec.task == "segmentation"]
+
+
+def among(kept: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """What was kept, with the models that were measured now in their places.
+
+    Raises:
+        RequestError: both were measured on other images.
+    """
+    for key in ("evaluation", "calibration"):
+        if kept[key]["digest"] != measured[key]["digest"]:
+            raise RequestError(f"what is kept was measured on other {key} images ({kept[key]['name']}); leave --only out")
+    places = {name: place for place, name in enumerate(REGISTRY)}
+    models = {model["name"]: model for model in (*kept["models"], *measured["models"])}
+    return {**measured, "models": sorted(models.values(), key=lambda model: places.get(model["name"], len(places)))}
+
+
+def measure(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Everything that the tables show, of some shipped models."""
+    models = [onenet.build(name) for name in names]
     sizes = {model.image_size for model in models}
     if len(sizes) != 1:
         raise RequestError(f"the shipped models take images of {sorted(sizes)}; one table needs one size")
@@ -194,6 +218,8 @@ def readme_text(document: dict[str, Any]) -> str:
     """The table and what it was measured on, narrow enough for a page: a column per precision, three targets in a cell."""
     lines = ["| | " + " | ".join(PRECISIONS) + " |", "|---" + "|--:" * len(PRECISIONS) + "|"]
     for model in document["models"]:
+        if model["name"] in REGISTRY and not model["name"].startswith("onenet-"):
+            continue  # accuracy.md has all
         floats = model["float"]
         rows: list[tuple[str, str, Cell]] = [
             (f"**{model['name']}**: {' / '.join(each.title for each in TARGETS.cards().values())}, MB", "bytes", size_cell),

@@ -20,7 +20,7 @@ import onenet
 from docs.examples import EXAMPLES
 from onenet.cli.app import app
 from onenet.lowering.driver import RULES, common_order
-from onenet.models import REGISTRY
+from onenet.models import REGISTRY, measured
 from onenet.models.counts import count_registered
 from onenet.runtimes import RUNTIMES
 from onenet.runtimes.devices import visible_kinds
@@ -220,6 +220,15 @@ FOUND = (
     "Only the code of OneNet is published, none of the U-Nets that it is compared with. They were found from the table: "
     "these have its parameters, bytes and memory. Where a figure differs:"
 )
+FILES_TEXT = (
+    "What files take, of the models that ship trained, by their width, and of published networks where they were measured, "
+    "with random weights; and the processor time of one image of 256x256 with one thread on {machine}. Accuracy, "
+    "memory and the other precisions: [benchmarks/front.md](benchmarks/front.md)."
+)
+SHIPPED_TEXT = (
+    "Those that ship with trained weights are smaller: `onenet models show NAME` has their width, and `--random-weights` "
+    "builds the published one. How they were trained: [trained.md](trained.md)."
+)
 
 
 def models_page() -> str:
@@ -227,8 +236,12 @@ def models_page() -> str:
     rows = [(f"`{name}`", *count_registered(card).beside(card.published)) for name, card in REGISTRY.items()]
     head = ("model", "M parameters", "paper", "GFLOP", "its way", "paper", "MB", "paper")
     notes = [(name, card.published.note) for name, card in REGISTRY.items() if card.published and card.published.note]
+    content = measured.read()
+    files = [(name, *measured.cells(found)) for name, found in content["models"].items()]
     parts = ["# Models\n", HEAD, paragraph(MODELS_TEXT), table(head, rows), *map(item, HOW_COUNTED), "", paragraph(FOUND)]
-    return "\n".join([*parts, *(item(f"`{name}`: {note}.") for name, note in notes), ""])
+    parts += [*(item(f"`{name}`: {note}.") for name, note in notes), "", "## Files\n"]
+    parts += [paragraph(FILES_TEXT.format(machine=content["machine"])), table(("model", *measured.HEADS), files)]
+    return "\n".join([*parts, paragraph(SHIPPED_TEXT)])
 
 
 # ---- Python -------------------------------------------------------------------------------------------------------

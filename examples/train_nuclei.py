@@ -28,8 +28,8 @@ import onenet
 from onenet.errors import RequestError
 from onenet.models.onenet import Conv1DBlock, OneNet
 
-SHIPPED = {"onenet-ed4": (20, 40), "onenet-e4": (16, 45), "unet4": (8, 36), "lsnet": (32, 20)}
-"""Width and epochs of the checkpoints that are shipped."""
+SHIPPED = {"onenet-ed4": (20, 40, None), "onenet-e4": (16, 45, None), "unet4": (8, 36, None), "lsnet": (32, 24, 128)}
+"""Width, epochs and crop of the checkpoints that are shipped."""
 EPOCHS = 40
 """Of any other system, at its published width, unless others are asked for."""
 CLASSES = 2
@@ -70,6 +70,12 @@ def recolour(x: Tensor, generator: torch.Generator) -> Tensor:
     x = x.clamp(1e-4, 1) ** torch.exp(spread(-0.3, 0.3))
     x = x * torch.exp(spread(-0.35, 0.35)) * spread(0.95, 1.05, 3) + spread(-0.03, 0.03)
     return (x + torch.randn(x.shape, generator=generator) * spread(0, 0.01)).clamp(0, 1)
+
+
+def cropped(image: Tensor, label: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The same square of each picture of a batch."""
+    top, left = (int(torch.randint(size - side + 1, (), generator=generator)) for size in image.shape[2:])
+    return image[..., top : top + side, left : left + side], label[..., top : top + side, left : left + side]
 
 
 def batches(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -175,14 +181,15 @@ def main(
     model: Annotated[str, typer.Option(help="a segmentation system of `onenet models`")] = "onenet-ed4",
     width: Annotated[int | None, typer.Option(help="default: the shipped checkpoint's, or else the published one")] = None,
     epochs: Annotated[int | None, typer.Option(help=f"default: the shipped checkpoint's, or else {EPOCHS}")] = None,
+    crop: Annotated[int | None, typer.Option(help="pixels a side of what the first three quarters of the epochs see")] = None,
     batch: Annotated[int, typer.Option(help="images per step")] = 8,
     rate: Annotated[float, typer.Option(help="peak learning rate of the one-cycle schedule")] = 3e-3,
     start: Annotated[Path | None, typer.Option(help="safetensors file to go on from")] = None,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    shipped_width, shipped_epochs = SHIPPED.get(model, (None, EPOCHS))
-    epochs = epochs or shipped_epochs
+    shipped_width, shipped_epochs, shipped_crop = SHIPPED.get(model, (None, EPOCHS, None))
+    epochs, crop = epochs or shipped_epochs, crop or shipped_crop
     network = network_of(model, width or shipped_width, seed)
     if start is not None:
         network.load_state_dict(load_file(start))
@@ -199,6 +206,8 @@ def main(
         network.train()
         total = 0.0
         for image, label in batches(x, y, batch, generator):
+            if crop and 4 * epoch < 3 * epochs:
+                image, label = cropped(image, label, crop, generator)
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 outputs = logits_of(network(image.contiguous(memory_format=layout)))
             loss = sum((loss_of(logits.float(), label) for logits in outputs), torch.zeros(()))

@@ -16,11 +16,11 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
-from train_nuclei import batches, on_image, read_split
+from train_nuclei import batches, cropped, on_image, read_split
 
 from onenet.base.diffusion import level_embedding, signal_of
 from onenet.models.onenet import MEAN, STD
@@ -34,7 +34,7 @@ TEXT, TIME = 16, 32
 """Lengths of the embeddings."""
 CROP = 128
 """Pixels a side of what it trains on. It sees nothing outside of its 16x16 block, so more would teach it nothing."""
-WATCHED = 14
+WATCHED = 7
 """Validation images that are looked at while it trains; at the end all are."""
 
 
@@ -82,12 +82,6 @@ def estimate(net: Denoiser, image: Tensor, noisy: Tensor, time: Tensor, text: Te
     return net.head(x)
 
 
-def cropped(image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The same square of each picture of a batch."""
-    top, left = (int(torch.randint(side - CROP + 1, (), generator=generator)) for side in image.shape[2:])
-    return image[..., top : top + CROP, left : left + CROP], label[..., top : top + CROP, left : left + CROP]
-
-
 def noised(mask: Tensor, levels: Tensor, generator: torch.Generator) -> Tensor:
     """Masks (N, 1, H, W) of -1 and 1 with noise of their levels (N,)."""
     signal = torch.tensor([signal_of(float(level)) for level in levels])[:, None, None, None]
@@ -96,8 +90,8 @@ def noised(mask: Tensor, levels: Tensor, generator: torch.Generator) -> Tensor:
 
 def loss_of(
     net: Denoiser, image: Tensor, label: Tensor, table: dict[str, np.ndarray], generator: torch.Generator, bf16: bool
-) -> Tensor:
-    """L1 between the masks of prompts drawn by chance and their estimates from noise of levels drawn by chance."""
+) -> tuple[Tensor, Tensor]:
+    """L1 between the masks of prompts drawn by chance and their estimates from noise of chance levels; and soft Dice."""
     chosen = [PROMPTS[i] for i in torch.randint(len(PROMPTS), (len(image),), generator=generator)]
     mask = torch.stack([wanted(*each) for each in zip(chosen, image, label, strict=True)])[:, None] * 2.0 - 1
     levels = torch.rand(len(image), generator=generator).sqrt()  # a few steps of a sampler see more noise than signal
@@ -105,7 +99,9 @@ def loss_of(
     text = torch.from_numpy(np.stack([table[prompt] for prompt in chosen]))
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         found = estimate(net, image, noised(mask, levels, generator), time, text)
-    return F.l1_loss(found.float(), mask)
+    inside, truth = (found.float().clamp(-1, 1) + 1) / 2, (mask + 1) / 2
+    dice = 1 - (2 * (inside * truth).sum((1, 2, 3)) + 1) / (inside.sum((1, 2, 3)) + truth.sum((1, 2, 3)) + 1)
+    return F.l1_loss(found.float(), mask), dice.mean()
 
 
 @torch.no_grad()
@@ -130,9 +126,8 @@ def evaluate(net: Denoiser, x: Tensor, y: Tensor, table: dict[str, np.ndarray], 
     return scores
 
 
-def save(net: Denoiser, table: dict[str, np.ndarray], out: Path, scores: dict[str, float], images: int) -> None:
-    """The weights, and the prompts beside them."""
-    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, out)
+def describe(table: dict[str, np.ndarray], out: Path, scores: dict[str, float], images: int) -> None:
+    """The prompts, beside the weights."""
     content = {
         "prompts": {text: [round(float(value), 6) for value in row] for text, row in table.items()},
         "text_encoder": "none: random vectors, seeded; only these prompts are known",
@@ -147,15 +142,19 @@ def main(
     data: Annotated[Path, typer.Argument(help="folder with train/ and val/", exists=True, file_okay=False)],
     out: Annotated[Path, typer.Option(help="safetensors file to write")],
     width: Annotated[int, typer.Option(help="channels at full resolution")] = 18,
-    epochs: Annotated[int, typer.Option(help="of 480 images")] = 28,
+    epochs: Annotated[int, typer.Option(help="of 480 images")] = 18,
     batch: Annotated[int, typer.Option(help="images per step")] = 8,
+    dice: Annotated[float, typer.Option(help="weight of soft Dice beside the proposal's L1")] = 1.0,
+    start: Annotated[Path | None, typer.Option(help="safetensors file to go on from")] = None,
     rate: Annotated[float, typer.Option(help="peak learning rate of the one-cycle schedule")] = 3e-3,
     seed: Annotated[int, typer.Option(help="random seed")] = 0,
 ) -> None:
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    table = embeddings(seed)
+    table = embeddings(0)  # the same for a network that is trained on
     net = Denoiser(SegOneConfig(width=width, text=TEXT, time=TIME))
+    if start is not None:
+        net.load_state_dict(load_file(start))
     x, y = read_split(data / "train")
     x_val, y_val = read_split(data / "val")
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
@@ -167,8 +166,9 @@ def main(
         net.train()
         total = 0.0
         for images, labels in batches(x, y, batch, generator):
-            image, label = cropped(images, labels, generator)
-            loss = loss_of(net, image, label, table, generator, bf16)
+            image, label = cropped(images, labels, CROP, generator)
+            l1, overlap = loss_of(net, image, label, table, generator, bf16)
+            loss = l1 + dice * overlap
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -177,9 +177,10 @@ def main(
         line = f"epoch {epoch + 1}/{epochs}  loss {total / (len(x) // batch):.4f}  {(time.monotonic() - began) / 60:.1f} min"
         last = epoch + 1 == epochs
         if (epoch + 1) % 5 == 0 or last:
+            save_file({key: value.contiguous() for key, value in net.state_dict().items()}, out)
             each = 1 if last else len(x_val) // WATCHED
             scores = evaluate(net, x_val[::each], y_val[::each], table, 4)
-            save(net, table, out, scores, len(x_val[::each]))
+            describe(table, out, scores, len(x_val[::each]))
             line += f"  val {json.dumps(scores)}"
         print(line, flush=True)
 

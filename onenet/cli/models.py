@@ -12,6 +12,7 @@ from onenet import models
 from onenet.cli import console
 from onenet.errors import RequestError
 from onenet.exporters.options import MODEL_HELP
+from onenet.models import measured
 from onenet.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -22,13 +23,18 @@ COLUMNS = ("name", "M param", "paper", "GFLOP", "its way", "paper", "MB", "paper
 COUNTED = (
     "One image of 256x256. FLOPs its way, and MB of activations, are counted as the paper counts them: docs/models.md says how."
 )
+FILES = ("name", "MB", "int8", "MB", "int8", "ms", "int8", "ms", "int8")
+MEASURED = "Files of these: TFLite in fp32 and int8, then ONNX; then milliseconds of the processor in the same order, "
 SHOW_EXAMPLE = "onenet models show onenet-ed4 --lowering"
 
 
 def command(
     context: typer.Context,
     table: Annotated[
-        bool, typer.Option("--table", help="Parameters, FLOPs and memory of each, beside what its paper prints.")
+        bool,
+        typer.Option(
+            "--table", help="Parameters, FLOPs and memory of each, beside what its paper prints; sizes and times of its files."
+        ),
     ] = False,
 ) -> None:
     """List the models that can be exported."""
@@ -51,7 +57,13 @@ def print_counts() -> None:
     for name, card in models.REGISTRY.items():
         rows.add_row(name, *count_registered(card).beside(card.published))
     out.print(rows)
-    out.print(f"\n{COUNTED}", style="dim")
+    out.print(f"\n{COUNTED}\n", style="dim")
+    content = measured.read()
+    files = console.plain_table(*FILES)
+    for name, found in content["models"].items():
+        files.add_row(name, *measured.cells(found))
+    out.print(files)
+    out.print(f"\n{MEASURED}one thread, on {content['machine']}.", style="dim")
 
 
 def show_command(

@@ -94,3 +94,20 @@ def test_the_table_goes_between_its_markers_and_nowhere_else() -> None:
 def test_a_page_without_one_pair_of_markers_is_refused_before_the_work(page: str) -> None:
     with pytest.raises(RequestError, match="the table has no place"):
         results.between_markers(page, "")
+
+
+def test_models_that_were_measured_anew_take_their_places() -> None:
+    kept, now = document(), document()
+    kept["models"] = [{**kept["models"][0], "name": name} for name in ("onenet-ed4", "unet4")]
+    now["models"] = [{**now["models"][0], "name": name, "parameters": 1} for name in ("lsnet", "unet4")]
+    found = results.among(kept, now)
+    assert [(each["name"], each["parameters"]) for each in found["models"]] == [
+        ("onenet-ed4", 890000),
+        ("unet4", 1),
+        ("lsnet", 1),
+    ]
+    text = results.readme_text(found)
+    assert "**onenet-ed4**" in text and "**unet4**" not in text  # the README has the OneNets
+    kept["evaluation"] = {**kept["evaluation"], "digest": "other"}
+    with pytest.raises(RequestError, match="measured on other evaluation images"):
+        results.among(kept, now)

@@ -44,8 +44,10 @@ def test_the_table_of_sizes_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> 
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    (line,) = (line for line in lines if line.startswith("onenet-e4 "))
-    assert line.split() == ["onenet-e4", "16.39", "16.39", "65.43", "78.42", "78.42", "639.63", "639.63"]
+    (first,) = (line for line in lines if line.startswith("onenet-e4 "))
+    (second,) = (line for line in lines if line.startswith("onenet-e4, width 16 "))
+    assert len(second.split()) == 3 + 8
+    assert first.split() == ["onenet-e4", "16.39", "16.39", "65.43", "78.42", "78.42", "639.63", "639.63"]
     assert {line.split()[0] for line in lines if line} >= set(REGISTRY)
 
 

@@ -58,12 +58,31 @@ def test_shipped_weights(entry: Any) -> None:
     assert model.spec.name == entry.name
     assert model.spec.source["weights"] == "shipped"
     assert model.spec.inputs[0].shape == (1, 3, 64, 32)
-    assert model.spec.outputs[0].shape == (1, len(model.spec.classes), 64, 32)
-    assert [c.name for c in model.spec.classes] == ["background", "nucleus"]
     width = model.spec.source["config"]["width"]
-    refused(f"have width {width}", entry.name, width=width + 1)
-    refused("kernel None", entry.name, kernel=9)
-    assert build(entry.name, width=width, spatial=False, input_size=(32, 32)).spec.source["weights"] == "shipped"
+    refused(f"have width {width}", entry.name, width=width + 2)
+    assert build(entry.name, width=width, input_size=(32, 32)).spec.source["weights"] == "shipped"
+    published = build(entry.name, random_weights=True, input_size=(32, 32)).spec.source["config"]
+    assert published["width"] >= width
+
+
+@pytest.mark.parametrize("entry", [entry for entry in SHIPPED if entry.name != "segone"], ids=lambda e: e.name)
+def test_shipped_segmentation(entry: Any) -> None:
+    spec = build(entry.name, input_size=(64, 32)).spec
+    assert spec.outputs[0].shape == (1, len(spec.classes), 64, 32)
+    assert [c.name for c in spec.classes] == ["background", "nucleus"]
+
+
+def test_a_shipped_denoiser_knows_the_texts_that_it_was_trained_with() -> None:
+    spec = build("segone", input_size=(32, 32)).spec
+    assert list(spec.source["prompts"]) == ["nuclei", "background", "bright nuclei"]
+    (text,) = (each for each in spec.inputs if each.name == "text")
+    assert all(len(row) == text.shape[1] for row in spec.source["prompts"].values())
+    assert "prompts" not in build("segone", random_weights=True, width=4, input_size=(32, 32)).spec.source
+
+
+def test_a_shipped_onenet_has_no_spatial_convolution() -> None:
+    refused("kernel None", "onenet-ed4", kernel=9)
+    assert build("onenet-ed4", spatial=False, input_size=(32, 32)).spec.source["weights"] == "shipped"
 
 
 def test_random_weights_are_seeded() -> None:

@@ -161,7 +161,7 @@ class BrowserSession:
         stored = [value.astype(value.dtype.newbyteorder("<")).tobytes() for value in self.feeds.values()]
         return {
             "": PAGE / "index.html",
-            **{name: PAGE / name for name in ("runner.js", "timing.js")},
+            **{name: PAGE / name for name in ("runner.js", "runtimes.js", "timing.js")},
             "artifact": self.job.artifact.read_bytes(),
             "step": json.dumps(step).encode(),
             **{f"input{i}": data for i, data in enumerate(stored)},

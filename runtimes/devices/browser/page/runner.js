@@ -1,44 +1,13 @@
 // One round: load, first inference, warm up, sample.
 
+import {ARRAYS, load} from "./runtimes.js";
 import {figure, limit, milliseconds, resolution, sample, sustain, warmUp} from "./timing.js";
 
-const ARRAYS = {
-  float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int32: Int32Array, int64: BigInt64Array,
+// Where this machine serves what a runtime is made of.
+const PLACES = {
+  "onnxruntime-web": {module: "./onnxruntime-web/ort.wasm.bundle.min.mjs", wasm: "onnxruntime-web/ort-wasm-simd-threaded.wasm"},
+  litertjs: {module: "./litertjs/core.js", wasm: "litertjs/wasm/"},
 };
-
-// Each loads the artifact and gives one inference: from the inputs to a list of arrays in the order of step.outputs.
-const RUNTIMES = {
-  "onnxruntime-web": async (step, artifact, inputs) => {
-    const ort = await import("./onnxruntime-web/ort.wasm.bundle.min.mjs");
-    ort.env.wasm.numThreads = step.threads;
-    ort.env.wasm.wasmPaths = {wasm: new URL("onnxruntime-web/ort-wasm-simd-threaded.wasm", location).href};
-    const session = await ort.InferenceSession.create(artifact, {executionProviders: ["wasm"]});
-    const feeds = {};
-    for (const {name, dtype, shape, values} of inputs) feeds[name] = new ort.Tensor(dtype, values, shape);
-    return async () => {
-      const results = await session.run(feeds);
-      return step.outputs.map((name) => named(results, name).data);
-    };
-  },
-  litertjs: async (step, artifact, inputs) => {
-    const litert = await import("./litertjs/core.js");
-    await litert.loadLiteRt(new URL("litertjs/wasm/", location).href, {threads: step.threads > 1});
-    const model = await litert.loadAndCompile(artifact, {accelerator: "wasm", cpuOptions: {numThreads: step.threads}});
-    return async () => {
-      const feeds = {};
-      for (const {name, shape, values} of inputs) feeds[name] = new litert.Tensor(values, shape);
-      const results = await model.run(feeds);
-      const values = step.outputs.map((name) => named(results, name).toTypedArray());
-      for (const tensor of [...Object.values(feeds), ...Object.values(results)]) tensor.delete();
-      return values;
-    };
-  },
-};
-
-function named(results, name) {
-  if (name in results) return results[name];
-  throw new Error(`no output ${name}; it has ${Object.keys(results)}`);
-}
 
 // Every memory that a wasm module works in. They never shrink: the size at the end is the peak.
 const memories = new Set();
@@ -71,7 +40,8 @@ async function measure(step, progress) {
   );
   progress.doing = "load";
   const begin = performance.now();
-  const run = await RUNTIMES[step.runtime](step, artifact, inputs);
+  const infer = await load(step.runtime, artifact, step.threads, step.outputs, PLACES);
+  const run = () => infer(inputs);
   const load_ms = figure(performance.now() - begin);
   progress.doing = "run";
   const first_ms = figure(await milliseconds(run));

@@ -1,0 +1,1 @@
+../../runtimes/devices/browser/page/runtimes.js

@@ -33,7 +33,7 @@ docs: $(STAMP)  ## the reference of commands, rules and cards, from the code
 	$(BIN)/python -m docs.reference
 
 # Some hours. What is measured already is kept: `python -m bench.front --only NAME --again` measures one model anew.
-bench: $(STAMP)  ## every registered model, as it ships and in full width: accuracy, size, latency, memory, into docs
+bench: $(STAMP)  ## the deployment front: trained models, then every system in full width (hours), into docs
 	$(BIN)/python -m bench.front
 
 # Stop everything else first. The first run installs and converts for an hour; `python -m bench.toolchains --help` does parts.

@@ -176,19 +176,6 @@ def with_integer_constants(model: onnx.ModelProto) -> None:
     remove_unused(graph)
 
 
-def share_weights(graph: onnx.GraphProto) -> None:
-    """Store a weight once that several layers read. Calibration makes integers of it for each of them."""
-    first: dict[tuple[object, ...], str] = {}
-    names: dict[str, str] = {}
-    for each in graph.initializer:
-        if len(each.dims) > 1:
-            content = (each.data_type, tuple(each.dims), numpy_helper.to_array(each).tobytes())
-            names[each.name] = first.setdefault(content, each.name)
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-    remove_unused(graph)
-
-
 def remove_unused(graph: onnx.GraphProto) -> None:
     """Take out the constants that nothing reads."""
     used = {name for node in graph.node for name in node.input} | {end.name for end in graph.output}
@@ -315,7 +302,6 @@ class OnnxExporter(Exporter):
         if job.quantized:
             with_integer_constants(model)
             with_integer_tanh(model)
-            share_weights(model.graph)
             with_uint8_inside(model)
             with_integer_relu(model)
         if job.io == "int8":

@@ -139,7 +139,7 @@ TEXT = """# The deployment front
 
 Written by `python -m bench.front`; do not edit. Everything is in [front.json](front.json).
 
-![accuracy and cost of every registered model, on every target and in every precision](../front.png)
+![accuracy and cost of the models in the tables below, by target and precision](../front.png)
 
 * A row is **dominated**, and grey in the picture, where another has at least its quality for at most its cost, and one
   of the two is better. There is no score that mixes them: each cost has a front of its own. **on a front** says whether

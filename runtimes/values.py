@@ -81,6 +81,8 @@ HIGHEST_DB = 80.0
 """More is asked of no int8 artifact: what a recipe leaves in float is computed in float32."""
 LABELS_MARGIN = 0.01
 """Share of labels that may be other ones."""
+DEVIATIONS = 3.0
+"""What chance does: an error of more deviations is a fault."""
 MOST_STEPS = 8.0
 """How many int8 steps one class of a row may be off, unless the program's own error is larger."""
 NOT_COMPARED = "not compared"
@@ -183,9 +185,10 @@ def most_of(known: Known) -> float:
 
 
 def tie_margin(known: Known) -> float:
-    """How far apart two values of the float model may be and still change places: each may be off by the program's noise."""
+    """How far apart two values of the float model may be and still change places: each may be off by three deviations of the
+    program's noise. Among a thousand classes there always are some at the edge of one."""
     noise = math.sqrt(power(known.reference - known.floats))
-    return 2 * max(known.step or natural_step(known.reference), noise)
+    return 2 * max(known.step or natural_step(known.reference), DEVIATIONS * noise)
 
 
 def natural_step(reference: Array) -> float:
@@ -202,7 +205,7 @@ def chance_of(same: Sequence[float | None], count: int) -> float:
     """How far a share of ``count`` labels is off by chance where other roundings keep these shares: each label that they change
     may become right or wrong, so three deviations of as many coins."""
     changed = max([0.0, *(1 - share for share in same if share is not None)])
-    return 3 * math.sqrt(changed / count)
+    return DEVIATIONS * math.sqrt(changed / count)
 
 
 # --- figures ----------------------------------------------------------------

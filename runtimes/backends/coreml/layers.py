@@ -15,6 +15,8 @@ HALF = "_cast_fp16"
 RESCALED = ("add", "sub")
 """Around these coremltools 9 divides the scales of quantized values by one of them (its pass
 ``distributive_quantized_binary_op_scale_normalization``): the integers stay, the scales there no longer say what they mean."""
+ACTIVATIONS = ("relu", "clip", "leaky_relu")
+"""What that pass sees through between a sum and its quantize operator."""
 
 
 def program_layers(steps: Sequence[Step], values: Mapping[str, Array]) -> dict[str, LayerValue]:
@@ -30,7 +32,8 @@ def program_layers(steps: Sequence[Step], values: Mapping[str, Array]) -> dict[s
         (source,) = names_in(quantize)["input"]
         scale_of = step_with_scale(quantize, steps)
         del layers[quantize.outputs[0].name]
-        layers.pop(source, None)
+        for name in (source, *rescaled(quantize, steps)):
+            layers.pop(name, None)
         if scale_of is not None:
             scale, zero_point = quantization(scale_of)
             layers[source] = LayerValue(values[quantize.outputs[0].name], scale, zero_point)
@@ -52,8 +55,24 @@ def step_with_scale(quantize: Step, steps: Sequence[Step]) -> Step | None:
 
     dequantized = readers(quantize.outputs[0].name, ("dequantize",))
     unchanged = next((step for step in dequantized if not readers(step.outputs[0].name, RESCALED)), None)
-    source = next((step for step in steps if [step.outputs[0].name] in names_in(quantize).values()), None)
-    return unchanged or (None if source is not None and source.type in RESCALED else quantize)
+    return unchanged or (None if rescaled(quantize, steps) else quantize)
+
+
+def rescaled(quantize: Step, steps: Sequence[Step]) -> list[str]:
+    """The sum that is quantized, with the activations behind it: values on a scale of coremltools' own. Empty for no sum."""
+    step, names = maker(quantize, "input", steps), []
+    while step is not None and step.type in (*ACTIVATIONS, *RESCALED):
+        names.append(step.outputs[0].name)
+        if step.type in RESCALED:
+            return names
+        step = maker(step, "x", steps)
+    return []
+
+
+def maker(step: Step, argument: str, steps: Sequence[Step]) -> Step | None:
+    """The operator whose value an argument is bound to; None for an input of the program."""
+    names = names_in(step)[argument]
+    return next((each for each in steps if [each.outputs[0].name] == names), None)
 
 
 def names_in(step: Step) -> dict[str, list[str]]:

@@ -159,6 +159,14 @@ def loss_of(logits: Tensor, label: Tensor) -> Tensor:
     return F.cross_entropy(logits, label) + dice
 
 
+def one_cycle(
+    network: nn.Module, rate: float, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW, and its one-cycle schedule of ``steps`` steps with the peak ``rate``."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
     """IoU and Dice over all pixels of the split (not the mean over images)."""
@@ -197,9 +205,7 @@ def main(
     network = network.to(memory_format=layout)
     x, y = read_split(data / "train")
     x_val, y_val = read_split(data / "val")
-    steps = epochs * (len(x) // batch)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
+    optimizer, schedule = one_cycle(network, rate, epochs * (len(x) // batch))
     bf16 = torch.cpu._is_avx512_bf16_supported()
     began = time.monotonic()
     for epoch in range(epochs):

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
-from train_nuclei import batches, cropped, on_image, read_split
+from train_nuclei import batches, cropped, on_image, one_cycle, read_split
 
 from onenet.base.diffusion import level_embedding, signal_of
 from onenet.models.onenet import MEAN, STD
@@ -157,9 +157,7 @@ def main(
         net.load_state_dict(load_file(start))
     x, y = read_split(data / "train")
     x_val, y_val = read_split(data / "val")
-    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
-    total_steps = epochs * (len(x) // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total_steps, pct_start=0.15)
+    optimizer, schedule = one_cycle(net, rate, epochs * (len(x) // batch))
     bf16 = torch.cpu._is_avx512_bf16_supported()
     began = time.monotonic()
     for epoch in range(epochs):

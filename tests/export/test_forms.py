@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import onnx
-import onnxruntime
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
@@ -17,6 +16,7 @@ from onenet.runtimes import open_session
 from onenet.runtimes.backends.coreml.package import main_blocks, read_model
 from onenet.runtimes.backends.litert import operators
 from tests.export.conftest import NETS, SHIPPED, Artifacts, model_of, quantized_of
+from tests.export.optimized import optimized_operators
 from tests.shared import few
 
 SPATIAL = [name for name, net in NETS.items() if net.kernel is not None]
@@ -50,11 +50,7 @@ def test_tflite_transposes_are_those_of_the_shuffles(name: str, transposes: int,
 
 @pytest.mark.parametrize("name", few(EVERY, 2))
 def test_onnxruntime_computes_every_convolution_of_int8_in_integers(name: str, artifacts: Artifacts, tmp_path: Path) -> None:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    onnxruntime.InferenceSession(str(artifacts(name, "onnx", "int8").path), options, providers=["CPUExecutionProvider"])
-    found = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    found = optimized_operators(artifacts(name, "onnx", "int8").path, tmp_path)
     assert found["QLinearConv"] > 10
     assert found["Conv"] == found["FusedConv"] == 0
     apart = len(apart_in(trace(model_of(name)), quantized_of(name).record))  # skips on a scale of their own change it once

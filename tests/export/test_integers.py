@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -24,6 +22,7 @@ from onenet.runtimes.backends.litert import operators
 from onenet.runtimes.layers import describe
 from tests.conftest import enliven, smooth_images
 from tests.export.fidelity import check
+from tests.export.optimized import optimized_operators
 from tests.shared import few
 
 SIZE = (16, 24)
@@ -80,11 +79,7 @@ def test_onnxruntime_has_kernels_for_them(name: str, tmp_path: Path) -> None:
     function, _, expected = FUNCTIONS[name]
     made = onenet.export(quantized(Between(function)), target="onnx", precision="int8", out=tmp_path)
     assert made.verification is not None and made.verification.passed is not False
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    onnxruntime.InferenceSession(str(made.path), options, providers=["CPUExecutionProvider"])
-    counts = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    counts = optimized_operators(made.path, tmp_path)
     assert {kind: count for kind, count in counts.items() if kind not in ENDS_OF_FILES} == expected
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from onenet.base.files import temporary_folder
 from onenet.base.progress import Progress
 from onenet.base.quiet import quiet
 from onenet.calibration.decide import quantize_weights
@@ -41,8 +41,8 @@ def float_converts(exporter: Exporter, job: Job) -> bool:
     """Whether a job's network can be converted in float: else no other precision helps."""
     floats = dataclasses.replace(job, quantized=None, precision="fp32", io="float")
     try:
-        with tempfile.TemporaryDirectory(prefix="onenet-float-") as folder, quiet():
-            exporter.convert(floats, Path(folder) / floats.file_name)
+        with temporary_folder() as folder, quiet():
+            exporter.convert(floats, folder / floats.file_name)
     except Exception:  # converters raise anything
         return False
     return True

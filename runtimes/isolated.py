@@ -11,13 +11,13 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from onenet import errors
 from onenet.base.files import size_of
+from onenet.base.process import LIFELINE, TookTooLong, converse, keep_lifeline
 from onenet.base.text import one_line
 from onenet.errors import OneNetError, ToolError
 from onenet.runtimes.artifact import sidecar_of
@@ -44,14 +44,14 @@ def verify(path: Path, threads: int | None = None, runtime: str | None = None) -
     """
     limit = MEMORY + COPIES * size_of(path)
     command = [sys.executable, "-c", PROGRAM.format(path=sys.path), str(path), str(threads or 1), str(limit), runtime or ""]
-    pipes: dict[str, Any] = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    own = {**ONE_THREAD, LIFELINE: "1"}
     try:
-        done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, timeout=SECONDS, check=False, **pipes)
-    except subprocess.TimeoutExpired as error:
+        done = converse(command, what=path.name, seconds=SECONDS, hold=True, environment=own)
+    except TookTooLong as error:
         raise ToolError(f"{path.name} kept its runtime busy for {SECONDS:.0f} s; {advice(path)}") from error
-    if done.returncode != 0:
-        raise ToolError(f"{path.name} ended its runtime with {cause(done.returncode)}; {advice(path)}")
-    answer = json.loads(done.stdout)
+    if done.code != 0:
+        raise ToolError(f"{path.name} ended its runtime with {cause(done.code)}; {advice(path)}")
+    answer = json.loads(done.out)
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["text"])
     checks = tuple(Check(**each) for each in answer["checks"])
@@ -73,6 +73,7 @@ def cause(code: int) -> str:
 
 def main(path: str, threads: str, limit: str, runtime: str) -> None:
     """The process: check, and print the answer as JSON on what was stdout before the runtimes could print there."""
+    keep_lifeline()
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     limit_memory(int(limit))

@@ -8,10 +8,12 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from types import FrameType
+from typing import IO, NoReturn
 
 from onenet.base.data import parse_json
 from onenet.base.text import one_line
@@ -24,6 +26,12 @@ RUNNING: set[subprocess.Popen[bytes]] = set()
 """Being talked to now."""
 GRACE = 3.0
 """Seconds between asking a program to end and ending it."""
+LIFELINE = "ONENET_LIFELINE"
+"""Set in the environment of our own programs, whose stdin is held open: they end where it ends."""
+
+
+class TookTooLong(ToolError):
+    """A program passed its limit of time."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class Done:
     out: bytes
     err: str
     """What it wrote to stderr, its last 4 kB, on one line."""
+    last: str = ""
+    """The last line of that."""
 
 
 def converse(
@@ -45,6 +55,7 @@ def converse(
     hold: bool = False,
     largest: int = LARGEST,
     environment: Mapping[str, str] | None = None,
+    folder: str | None = None,
 ) -> Done:
     """Start a program, write ``line`` to it, and collect what it answers until it ends.
 
@@ -54,20 +65,25 @@ def converse(
         what: names it in errors: "the agent on ssh:pi".
         seconds: after which it is ended.
         environment: variables beside this process's own.
+        folder: where it runs; this process's own unless given.
 
     Raises:
-        ToolError: there is no such program, it wrote more than ``largest`` bytes, or took longer than ``seconds``. It does not
-            run any more then, nor after Ctrl-C.
+        TookTooLong: it took longer than ``seconds``.
+        ToolError: there is no such program, or it wrote more than ``largest`` bytes. It does not run any more then, nor after
+            Ctrl-C; nor does what it started.
     """
     pipe, variables = subprocess.PIPE, {**os.environ, **(environment or {})}
     try:
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=variables, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, env=variables, cwd=folder, start_new_session=True
+        )
     except OSError as error:
         raise ToolError(f"{what}: {command[0]} cannot be started ({error.strerror or error})") from error
     RUNNING.add(process)
     try:
         out, err = exchange(process, line, what, time.monotonic() + seconds, seconds, hold, largest)
-        return Done(process.wait(), out, one_line(err.decode(errors="replace")) if err.strip() else "")
+        lines = err.decode(errors="replace").strip().splitlines()
+        return Done(process.wait(), out, one_line(" ".join(lines)) if lines else "", one_line(lines[-1]) if lines else "")
     finally:
         RUNNING.discard(process)
         end(process)
@@ -141,7 +157,7 @@ def exchange(
         while reading:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise ToolError(f"{what} took over {seconds:.0f} s and was stopped; a larger --timeout waits longer")
+                raise TookTooLong(f"{what} took over {seconds:.0f} s and was stopped; a larger --timeout waits longer")
             for key, _ in selector.select(left):
                 if key.data is None:
                     rest = feed(process.stdin, rest)
@@ -182,19 +198,48 @@ def end(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
             close(pipe)
-    if process.poll() is None:
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
+        if number is not None:
+            kill(process, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        kill(process, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
+            break
+    kill_group(process, signal.SIGKILL)  # what it started and left behind
 
 
 def kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """It is the leader of a group, which takes what it started along."""
+    """A signal to it and what it started, as long as it runs."""
     if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        kill_group(process, number)
+
+
+def kill_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """It is the leader of a group, which takes what it started along."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # an empty group
+        os.killpg(process.pid, number)
+
+
+def keep_lifeline() -> None:
+    """In a program of ours: end with whoever started it, where that holds our stdin. Our own children inherit no such."""
+    if os.environ.pop(LIFELINE, None):
+        threading.Thread(target=end_with_stdin, daemon=True).start()
+
+
+def end_with_stdin() -> None:
+    """At the end of stdin end as on SIGTERM, so that temporary folders go, and after ``GRACE`` seconds however it is."""
+    while os.read(0, 1 << 16):  # not through sys.stdin, whose lock Python would miss at its end
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(128 + signal.SIGTERM)
+
+
+def end_on_sigterm() -> None:
+    """SIGTERM ends this process as Ctrl-C does, so that nothing half-written and no child is left behind."""
+    signal.signal(signal.SIGTERM, leave)
+
+
+def leave(number: int, frame: FrameType | None) -> NoReturn:
+    """Handles SIGTERM."""
+    del frame
+    raise SystemExit(128 + number)

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from onenet.base.process import end_on_sigterm, keep_lifeline
 from onenet.cli import bench, compare, doctor, export, models, report, run, verify
 from onenet.cli.shared import one_line_errors
 
@@ -64,14 +65,22 @@ def main_callback(
 
 def main() -> None:
     """Entry point of ``onenet``."""
+    end_well()
     app()
 
 
 def export_main() -> None:
     """Entry point of ``onenet-export``: ``onenet export`` under a name of its own."""
+    end_well()
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     add(alone, "onenet-export", export.command, export.EXAMPLE, export.HELP)
     alone(prog_name=Path(sys.argv[0]).name)
+
+
+def end_well() -> None:
+    """However this program is ended, and if who started it is gone: no child and nothing half-written stays."""
+    end_on_sigterm()
+    keep_lifeline()
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 from onenet.base.arrays import Array, paired
+from onenet.base.files import temporary_folder
 from onenet.base.host import all_cores, has_vnni, require
 from onenet.base.text import one_line
 from onenet.errors import CheckError, ToolError
@@ -84,7 +84,7 @@ class OnnxSession(Session):
 
     def profile(self, feeds: Mapping[str, Array], runs: int) -> list[OperatorTime]:
         """Of the operators as onnxruntime runs them, after its own rewriting."""
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             self.options.enable_profiling, self.options.profile_file_prefix = True, f"{folder}/profile"
             watched = OnnxSession(self.path, self.options.intra_op_num_threads)
             watched.session = make_session(import_onnxruntime(), self.path, self.options)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from onenet.base.files import sha256_of
+from onenet.base.files import sha256_of, temporary_folder
 from onenet.base.process import ask
 from onenet.errors import RequestError
 from onenet.runtimes.agent.messages import Request
@@ -26,8 +25,8 @@ class Local(Device):
 
     def __init__(self) -> None:
         super().__init__("local")
-        self.folder = tempfile.TemporaryDirectory(prefix="onenet-")
-        self.agent = Path(self.folder.name) / "onenet-agent.pyz"
+        self.scratch = contextlib.ExitStack()
+        self.agent = self.scratch.enter_context(temporary_folder()) / "onenet-agent.pyz"
         self.agent.write_bytes(pack())
 
     def measure(self, job: Job) -> dict[str, object]:
@@ -53,7 +52,7 @@ class Local(Device):
         )
 
     def close(self) -> None:
-        self.folder.cleanup()
+        self.scratch.close()
 
 
 def open_device(address: str) -> Device:

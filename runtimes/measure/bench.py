@@ -151,9 +151,10 @@ def bench(
         todo, lost = plan_artifacts(wanted), list[Failure]()
     else:
         todo, lost = plan_campaign(wanted, matrix.read(Path(campaign)), executor, watcher)
-    results = Campaign(todo.cells, todo.plan, Store(wanted.out), again, watcher.tell).run()
+    cells = Campaign(todo.cells, todo.plan, Store(wanted.out), again, watcher.tell)
+    results = cells.run()
     measurements = tuple(each for each in results.values() if isinstance(each, Measurement))
-    failures = (*lost, *(each for each in results.values() if isinstance(each, Failure)))
+    failures = (*lost, *(each for each in results.values() if isinstance(each, Failure)), *cells.unkept)
     gates = () if limits is None else tuple(budgets.check(limits, measurements, failures))
     return Measurements(measurements, failures, gates, wanted.out)
 

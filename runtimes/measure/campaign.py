@@ -6,6 +6,7 @@ the cells that are not there.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from onenet.base.files import sha256_of, temporary_folder
 from onenet.base.process import end_all
+from onenet.base.text import one_line
 from onenet.errors import CheckError, OneNetError, ToolError
 from onenet.runtimes import measuring
 from onenet.runtimes.agent.content import artifact_info
@@ -25,6 +27,8 @@ from onenet.runtimes.measure import document
 from onenet.runtimes.measure.document import Measurement
 from onenet.runtimes.measure.documents import FAILURE_SUFFIX, Failure, failure_document
 
+LONGEST_NAME = 80
+"""Characters of an artifact's or device's name in that of a document: file systems end at 255 bytes of both."""
 TRIES = 2
 """How often a cell is tried on a device that failed: a phone that was unplugged is plugged in again."""
 
@@ -49,8 +53,12 @@ class Cell:
 
 
 def plain(text: str) -> str:
-    """A text as a part of a file name: letters, digits, dots, dashes and underscores stay."""
-    return re.sub("[^A-Za-z0-9._-]+", "_", text).strip("_")
+    """A text as a part of a file name: letters, digits, dots, dashes and underscores; of a long one its ends and a digest."""
+    name = re.sub("[^A-Za-z0-9._-]+", "_", text).strip("_")
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME // 2]}-{digest}-{name[-LONGEST_NAME // 2 :]}"
 
 
 def names(cells: Iterable[Cell]) -> dict[Cell, str]:
@@ -118,6 +126,8 @@ class Campaign:
     again: bool = False
     watch: Watch = unwatched
     results: dict[Cell, Result] = field(default_factory=dict)
+    unkept: list[Failure] = field(default_factory=list)
+    """Why a result, which is in ``results`` all the same, is no document in the store."""
     names: dict[Cell, str] = field(default_factory=dict)
 
     def run(self) -> dict[Cell, Result]:
@@ -181,10 +191,19 @@ class Campaign:
             except Exception as error:  # a defect of ours: other cells go on
                 result = failure_document(cell.artifact.name, device.name, error)
                 break
-        if self.cells:
-            self.store.keep(self.names[cell], result)
-        self.watch(cell, "failed" if isinstance(result, Failure) else "done")
+        kept = not self.cells or self.keep(cell, result)
+        self.watch(cell, "failed" if isinstance(result, Failure) else "done" if kept else "measured, but not kept")
         return result
+
+    def keep(self, cell: Cell, result: Result) -> bool:
+        """Whether a result could be written; where not, the reason is in ``unkept``, and the other cells go on."""
+        try:
+            self.store.keep(self.names[cell], result)
+        except (OneNetError, OSError, ValueError) as error:  # ValueError: a name that is no Unicode
+            reason = ToolError(f"this result cannot be kept as a document: {one_line(error)}")
+            self.unkept.append(failure_document(cell.artifact.name, cell.device, reason))
+            return False
+        return True
 
 
 def measure(device: Device, job: Job) -> Measurement:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from onenet.base.files import temporary_folder
 from onenet.base.host import all_cores, require
+from onenet.base.process import LIFELINE, converse, end_all
 from onenet.base.text import one_line
 from onenet.errors import CheckError, ConversionError, OneNetError, RequestError, ToolError
 
@@ -63,15 +62,14 @@ def export(task: Export) -> Exported:
     Raises:
         OneNetError: there is none; as the command would have ended.
     """
-    with tempfile.TemporaryDirectory(prefix="onenet-export-") as folder:
-        command = [sys.executable, "-m", "onenet.cli.app", "export", *task.arguments, "--out", folder, "--json"]
-        pipes: dict[str, Any] = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        done = subprocess.run(command, cwd=task.folder, timeout=3600 * HOURS, check=False, **pipes)
-        files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
-        failed = failed_pairs(done.stdout) if done.returncode and files else ()
-        if done.returncode and not failed:
-            said = done.stderr.decode(errors="replace").strip().splitlines() or ["silent"]
-            raise error_of(done.returncode, one_line(said[-1].removeprefix("error: ")))
+    with temporary_folder() as folder:
+        command = [sys.executable, "-m", "onenet.cli.app", "export", *task.arguments, "--out", str(folder), "--json"]
+        own = {LIFELINE: "1"}
+        done = converse(command, what="the export", seconds=3600 * HOURS, hold=True, environment=own, folder=task.folder)
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        failed = failed_pairs(done.out) if done.code and files else ()
+        if done.code and not failed:
+            raise error_of(done.code, done.last.removeprefix("error: ") or "silent")
         return Exported({path.relative_to(folder).as_posix(): path.read_bytes() for path in files}, failed)
 
 
@@ -100,7 +98,7 @@ def outcome(task: Export) -> Exported | OneNetError:
         return export(task)
     except OneNetError as error:
         return error
-    except (OSError, subprocess.SubprocessError) as error:
+    except OSError as error:
         return ToolError(f"the export failed: {one_line(error)}")
 
 
@@ -111,8 +109,13 @@ class Processes:
         """Every export with what it gave, in the order in which they end."""
         with ThreadPoolExecutor(max(1, all_cores() // CORES_EACH)) as pool:
             tasks = {pool.submit(outcome, each): each for each in exports}
-            for done in as_completed(tasks):
-                yield tasks[done], done.result()
+            try:
+                for done in as_completed(tasks):
+                    yield tasks[done], done.result()
+            except BaseException:  # Ctrl-C: none is begun any more, and those that run end
+                pool.shutdown(wait=False, cancel_futures=True)
+                end_all()
+                raise
 
 
 class Ray:

@@ -239,7 +239,7 @@ def test_one_connection_carries_everything_and_is_closed(bookworm: Ready) -> Non
     assert bookworm.pi.connections() == one
     device.close()
     wait_until(lambda: bookworm.pi.connections() == before)
-    assert not Path(device.folder.name).exists()
+    assert not Path(device.folder).exists()
 
 
 @pytest.mark.parametrize("name", ["; touch hit #.null", "$(touch hit).null", "a\n'\"b.null", "-oProxyCommand=touch hit.null"])
@@ -313,7 +313,7 @@ def test_no_connection_is_one_line_that_says_what_helps(bookworm: Ready, null: P
     with pytest.raises(ToolError, match=f"^ssh:{host}: {text}") as caught:
         device.measure(job(null))
     assert one_clear_line(caught.value)
-    assert list(Path(device.folder.name).iterdir()) == [device.agent]
+    assert list(Path(device.folder).iterdir()) == [device.agent]
 
 
 def test_options_with_an_open_quotation_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

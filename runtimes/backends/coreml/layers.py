@@ -28,11 +28,13 @@ def program_layers(steps: Sequence[Step], values: Mapping[str, Array]) -> dict[s
     """
     steps = [step for step in steps if not step.type.startswith("constexpr_")]
     layers = {step.outputs[0].name: LayerValue(values[step.outputs[0].name]) for step in steps}
+    made = {step.outputs[0].name: step for step in steps}
     for quantize in [step for step in steps if step.type == "quantize"]:
         (source,) = names_in(quantize)["input"]
-        scale_of = step_with_scale(quantize, steps)
+        changed = rescaled(quantize, made)
+        scale_of = step_with_scale(quantize, steps) or (None if changed else quantize)
         del layers[quantize.outputs[0].name]
-        for name in (source, *rescaled(quantize, steps)):
+        for name in (source, *changed):
             layers.pop(name, None)
         if scale_of is not None:
             scale, zero_point = quantization(scale_of)
@@ -48,31 +50,35 @@ def quantization(step: Step) -> tuple[float, int]:
 
 
 def step_with_scale(quantize: Step, steps: Sequence[Step]) -> Step | None:
-    """The quantize or dequantize operator whose scale is a stored value's; None where every one of them was changed."""
+    """The dequantize operator behind a quantize operator whose scale is the stored value's; None where there is none."""
 
     def readers(name: str, kinds: tuple[str, ...]) -> list[Step]:
         return [step for step in steps if step.type in kinds and any(name in each for each in names_in(step).values())]
 
     dequantized = readers(quantize.outputs[0].name, ("dequantize",))
-    unchanged = next((step for step in dequantized if not readers(step.outputs[0].name, RESCALED)), None)
-    return unchanged or (None if rescaled(quantize, steps) else quantize)
+    return next((step for step in dequantized if not readers(step.outputs[0].name, RESCALED)), None)
 
 
-def rescaled(quantize: Step, steps: Sequence[Step]) -> list[str]:
-    """The sum that is quantized, with the activations behind it: values on a scale of coremltools' own. Empty for no sum."""
-    step, names = maker(quantize, "input", steps), []
+def rescaled(quantize: Step, made: Mapping[str, Step]) -> list[str]:
+    """The sum that is quantized, with the activations behind it: values on a scale of coremltools' own. Empty for no sum.
+
+    Args:
+        quantize: the operator.
+        made: each value's name -> the operator that makes it.
+    """
+    step, names = maker(quantize, "input", made), []
     while step is not None and step.type in (*ACTIVATIONS, *RESCALED):
         names.append(step.outputs[0].name)
         if step.type in RESCALED:
             return names
-        step = maker(step, "x", steps)
+        step = maker(step, "x", made)
     return []
 
 
-def maker(step: Step, argument: str, steps: Sequence[Step]) -> Step | None:
+def maker(step: Step, argument: str, made: Mapping[str, Step]) -> Step | None:
     """The operator whose value an argument is bound to; None for an input of the program."""
-    names = names_in(step)[argument]
-    return next((each for each in steps if [each.outputs[0].name] == names), None)
+    (name,) = names_in(step)[argument] or [""]
+    return made.get(name)
 
 
 def names_in(step: Step) -> dict[str, list[str]]:

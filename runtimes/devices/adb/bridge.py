@@ -11,13 +11,12 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from onenet.base.files import sha256_of
+from onenet.base.files import sha256_of, temporary_folder
 from onenet.base.process import Done, converse
 from onenet.base.text import one_line
 from onenet.errors import RequestError, ToolError
@@ -223,8 +222,8 @@ class Bridge:
         Raises:
             ToolError: it is not there, or the phone went away.
         """
-        with tempfile.TemporaryDirectory(prefix="onenet-") as scratch:
-            local = Path(scratch) / "file"
+        with temporary_folder() as scratch:
+            local = scratch / "file"
             done = self.adb("-s", self.serial, "pull", f"{FOLDER}/{name}", str(local))
             if done.code:
                 raise self.gone("outputs were fetched", said_by(done))

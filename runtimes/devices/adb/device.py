@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
+from onenet.base.files import temporary_folder
 from onenet.base.text import one_line
 from onenet.errors import RequestError, ToolError
 from onenet.runtimes.agent import machine
@@ -49,8 +49,8 @@ class Phone(Device):
         self.bridge.connect()
         device = self.identity()
         files = Files.of(job.artifact)
-        with tempfile.TemporaryDirectory(prefix="onenet-") as scratch:
-            needed = {files.model: job.artifact, **write_inputs(inputs, Path(scratch), files.inputs)}
+        with temporary_folder() as scratch:
+            needed = {files.model: job.artifact, **write_inputs(inputs, scratch, files.inputs)}
             self.push(needed, bundle, runtime, job.say)
         runner = NativeRunner(self.bridge, job, files, bundle, runtime) if bundle else BenchmarkModel(self.bridge, job, files)
         try:

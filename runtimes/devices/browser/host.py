@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import IO
 
 from onenet.base import process as programs
 from onenet.base.data import parse_json
+from onenet.base.files import temporary_folder
 from onenet.base.text import one_line
 from onenet.errors import ToolError
 
@@ -166,16 +166,16 @@ def browsing(program: str, address: str) -> Iterator[Chromium]:
     Raises:
         ToolError: it cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix="onenet-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder() as folder:
         # What would be left in ~/.config and ~/.cache is left in here. Not TMPDIR: sockets there may have no long path.
-        places = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_CACHE_HOME"), folder)
-        with (Path(folder) / "stderr").open("w+b") as stderr:
+        places = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_CACHE_HOME"), str(folder))
+        with (folder / "stderr").open("w+b") as stderr:
             browser = Chromium(program, address, folder, stderr, {**os.environ, **places})
             try:
                 yield browser
             finally:
                 browser.end()
-                remove_socket(Path(folder) / "profile/SingletonSocket")
+                remove_socket(folder / "profile/SingletonSocket")
 
 
 def remove_socket(link: Path) -> None:
@@ -190,7 +190,7 @@ def remove_socket(link: Path) -> None:
 class Chromium:
     """A browser that runs, until ``end``."""
 
-    def __init__(self, program: str, address: str, folder: str, stderr: IO[bytes], environment: dict[str, str]) -> None:
+    def __init__(self, program: str, address: str, folder: Path, stderr: IO[bytes], environment: dict[str, str]) -> None:
         flags = [*FLAGS, LOOPBACK_ONLY, "--remote-debugging-pipe", f"--user-data-dir={folder}/profile"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             flags.append("--no-sandbox")  # it refuses to start as root otherwise

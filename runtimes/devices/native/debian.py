@@ -6,10 +6,10 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from onenet.base.files import temporary_folder
 from onenet.base.text import one_line
 from onenet.errors import ToolError
 
@@ -46,8 +46,7 @@ def download(
     reason = reason_against()
     if reason:
         raise ToolError(f"Debian's {', '.join(packages)} cannot be fetched: {reason}")
-    with tempfile.TemporaryDirectory() as scratch:
-        state = Path(scratch)
+    with temporary_folder() as state:
         environment = {"APT_CONFIG": str(configure(state, architecture, suite))}
         apt(["update"], environment)
         if dependencies:

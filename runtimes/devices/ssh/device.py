@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Annotated
 
-from onenet.base.files import sha256_of
+from onenet.base.files import sha256_of, temporary_folder
 from onenet.base.process import converse, parse_answer
 from onenet.base.text import one_line
 from onenet.errors import OneNetError, RequestError, ToolError
@@ -111,8 +111,9 @@ class Ssh(Device):
         super().__init__("ssh", address)
         self.host, self.options = host, options
         self.client = client()
-        self.folder = tempfile.TemporaryDirectory(prefix="onenet-")
-        self.agent = Path(self.folder.name) / "agent.pyz"
+        self.scratch = contextlib.ExitStack()
+        self.folder = self.scratch.enter_context(temporary_folder())
+        self.agent = self.folder / "agent.pyz"
 
     @property
     def remedy(self) -> str:
@@ -177,10 +178,10 @@ class Ssh(Device):
         say("connecting")
         there = self.look([])
         packages = packages_for(self.name, there)
-        with tempfile.TemporaryDirectory(prefix="onenet-") as folder:
+        with temporary_folder() as folder:
             say(f"fetching {', '.join(packages)} for Python {there.version} and {' '.join(there.libc)}")
-            download(packages, there, Path(folder))
-            self.push("wheels", {each.name: each for each in sorted(Path(folder).iterdir())}, say)
+            download(packages, there, folder)
+            self.push("wheels", {each.name: each for each in sorted(folder.iterdir())}, say)
         say("installing")
         self.ask_program({"do": "install"}, seconds=INSTALL_SECONDS)
 
@@ -255,7 +256,7 @@ class Ssh(Device):
     @property
     def target(self) -> tuple[str, ...]:
         """The arguments of ssh that name the shared connection, the options and the host."""
-        return ("-o", f"ControlPath={self.folder.name}/c", *self.options, "--", self.host)
+        return ("-o", f"ControlPath={self.folder}/c", *self.options, "--", self.host)
 
     def connect(self) -> None:
         """Have a connection that the following commands share.
@@ -265,7 +266,7 @@ class Ssh(Device):
         """
         if self.tell_connection("check"):
             return
-        (Path(self.folder.name) / "c").unlink(missing_ok=True)  # of one that was lost; ssh would start without sharing
+        (self.folder / "c").unlink(missing_ok=True)  # of one that was lost; ssh would start without sharing
         command = (*self.client, "-fN", *OPTIONS, "-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST_SECONDS}")
         with tempfile.TemporaryFile() as err:  # not a pipe: ssh goes on in the background, and would hold its end
             try:
@@ -291,7 +292,7 @@ class Ssh(Device):
 
     def close(self) -> None:
         self.tell_connection("exit")
-        self.folder.cleanup()
+        self.scratch.close()
 
 
 def run_silently(command: Sequence[str], err: int | IO[bytes]) -> int:

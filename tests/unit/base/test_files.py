@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from onenet.base import files
 from onenet.base.files import check_folder, publish, sha256_of, size_of, temporary_folder
 from onenet.errors import RequestError, ToolError
 from tests.conftest import HEED_CTRL_C
@@ -89,6 +91,8 @@ def interrupted_after(calls: int) -> Callable[[Path, Path], None]:
 def test_ctrl_c_between_the_two_renames_of_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int, left: str
 ) -> None:
+    monkeypatch.setattr(files, "exchange", lambda *_: False)  # as on systems that cannot
+
     def work(folder: Path) -> None:
         make_package(folder / "a.mlpackage", "new")
         monkeypatch.setattr(os, "replace", interrupted_after(calls))
@@ -100,7 +104,31 @@ def test_ctrl_c_between_the_two_renames_of_a_folder(
     assert tree(tmp_path / "out") == tree(make_package(tmp_path / "expected" / "a.mlpackage", left).parent)
 
 
-def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is Linux's")
+def test_a_folder_is_never_absent_while_it_is_replaced(tmp_path: Path) -> None:
+    final, over = make_package(tmp_path / "a.mlpackage", "0"), threading.Event()
+    absent = []
+
+    def look() -> None:
+        while not over.is_set():
+            if not final.exists():
+                absent.append(1)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for count in range(300):
+        with temporary_folder(tmp_path) as folder:
+            publish(make_package(folder / "a.mlpackage", str(count)), final)
+    over.set()
+    watcher.join()
+    assert not absent
+    assert (final / "Manifest.json").read_text() == "299"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "exchange", lambda *_: False)
+
     def work(folder: Path) -> None:
         make_package(folder / "new", "new")
         make_package(folder / "new.old", "taken")  # where the old folder would step aside to: a real failing rename
@@ -140,6 +168,31 @@ def test_a_real_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) != 0
     assert tree(tmp_path) == {"a.onnx": b"old"}
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """A process that holds a temporary folder."""
+    command = [sys.executable, "-c", INTERRUPTED, str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "written\n"
+    return process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of folders")
+def test_what_a_killed_process_left_goes_and_what_another_holds_stays(tmp_path: Path) -> None:
+    killed, running = start(tmp_path), start(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    killed.kill()
+    killed.communicate()
+    with temporary_folder(tmp_path) as own:
+        others = [each for each in tmp_path.iterdir() if each != own]
+        assert [(each / "half").read_text() for each in others] == ["half"]
+    assert list(tmp_path.iterdir()) == others
+    running.kill()
+    running.communicate()
+    with temporary_folder(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_folders_that_cannot_be_made(tmp_path: Path) -> None:

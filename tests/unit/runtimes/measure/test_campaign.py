@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from onenet.base.process import Done
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError
 from onenet.exporters.results import FailedExport
@@ -50,6 +51,23 @@ def test_a_cell_is_a_document_and_is_measured_once(artifact: Path, tmp_path: Pat
     (path,) = store.folder.iterdir()
     assert path.name == "model.null@null.measurement.json"
     assert document.read(path).to_json() == result.to_json() == path.read_text()
+
+
+def test_a_result_that_cannot_be_kept_is_shown_and_the_other_cells_go_on(tmp_path: Path) -> None:
+    first, second = write_null(tmp_path / "a.null"), write_null(tmp_path / "b.null")
+    (tmp_path / "out" / "a.null@null.measurement.json").mkdir(parents=True)  # where the document would go
+    found = bench(first, second, "--device", "null", "--out", tmp_path / "out", *QUICK)
+    assert found.exit_code == 3
+    said = " ".join(found.stdout.split())
+    assert "a.null on null: this result cannot be kept as a document: writing under" in said
+    assert found.stdout.count("passed") == 2  # both rows of the table
+    assert document.read(tmp_path / "out" / "b.null@null.measurement.json").artifact.file == "b.null"
+
+
+def test_long_names_have_documents(tmp_path: Path) -> None:
+    paths = [write_null(tmp_path / f"{'a' * 240}{end}.null") for end in "bc"]
+    assert bench(*paths, "--device", "null", "--out", tmp_path / "out", *QUICK).exit_code == 0
+    assert len({path.name for path in (tmp_path / "out").iterdir()}) == 2
 
 
 @pytest.mark.parametrize("change", ["bytes", "plan"])
@@ -289,19 +307,19 @@ class HalfAnExport:
     def __init__(self, artifact: Path) -> None:
         self.artifact, self.ill, self.runs = artifact, True, 0
 
-    def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+    def __call__(self, command: list[str], **_: Any) -> Done:
         self.runs += 1
         out = Path(command[command.index("--out") + 1])
         shutil.copy(self.artifact, out / "a.null")
         failed = FailedExport("tflite", "int8", CheckError("a.tflite failed its check of values: 3.0 dB")).as_dict()
         printed = [{"target": "null", "precision": "fp32"}, *([failed] if self.ill else [])]
-        return subprocess.CompletedProcess(command, int(self.ill), json.dumps(printed).encode(), b"")
+        return Done(int(self.ill), json.dumps(printed).encode(), "")
 
 
 def test_of_an_export_that_fails_in_part_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_null(tmp_path / "a.null")
     exports = HalfAnExport(tmp_path / "a.null")
-    monkeypatch.setattr(executors.subprocess, "run", exports)
+    monkeypatch.setattr(executors, "converse", exports)
     monkeypatch.setattr("onenet.runtimes.measure.bench.measured_suffixes", lambda: (".null",))
     (tmp_path / "campaign.toml").write_text('devices = ["null"]\n[[export]]\ntarget = ["tflite"]\n')
     words = ("--matrix", tmp_path / "campaign.toml", "--out", tmp_path / "out", *QUICK)
@@ -319,8 +337,8 @@ def test_of_an_export_that_fails_in_part_the_rest_is_measured(monkeypatch: pytes
 
 
 def test_an_export_that_fails_whole_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = subprocess.CompletedProcess([], 1, b"", b"error: nothing could be exported")
-    monkeypatch.setattr(executors.subprocess, "run", lambda *_, **__: failed)
+    failed = Done(1, b"", "", "error: nothing could be exported")
+    monkeypatch.setattr(executors, "converse", lambda *_, **__: failed)
     with pytest.raises(CheckError, match=r"^nothing could be exported$"):
         executors.export(executors.Export("key", (), "."))
 

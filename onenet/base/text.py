@@ -18,9 +18,15 @@ def one_line(error: BaseException | str) -> str:
 
     What a terminal would obey, and half a surrogate pair, which has no encoding, are spelled out.
     """
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:1000])
+    text = spelled_out(" ".join(str(error).split())[:1000]) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."
+
+
+def spelled_out(text: str) -> str:
+    """A text with what a terminal would obey, or cannot encode, as ``\\x1b``; ends of lines stay."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def first_line(error: BaseException) -> str:

@@ -1,14 +1,16 @@
 """The command line, put together: a file of this package for each command.
 
-Exit codes: 0 done, 1 a check failed, 2 the request is wrong, 3 a tool or device failed, 130 interrupted.
+Exit codes: 0 done, 1 a check failed, 2 the request is wrong, 3 a tool or device failed, 130 interrupted, 141 unread.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -65,22 +67,32 @@ def main_callback(
 
 def main() -> None:
     """Entry point of ``onenet``."""
-    end_well()
+    prepare()
     app()
 
 
 def export_main() -> None:
     """Entry point of ``onenet-export``: ``onenet export`` under a name of its own."""
-    end_well()
+    prepare()
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     add(alone, "onenet-export", export.command, export.EXAMPLE, export.HELP)
     alone(prog_name=Path(sys.argv[0]).name)
 
 
-def end_well() -> None:
-    """However this program is ended, and if who started it is gone: no child and nothing half-written stays."""
+def prepare() -> None:
+    """However this program is ended, no child and nothing half-written stays; and it prints to any terminal, or none."""
     end_on_sigterm()
     keep_lifeline()
+    sys.stdout, sys.stderr = (writable(each) for each in (sys.stdout, sys.stderr))
+
+
+def writable(stream: TextIO | None) -> TextIO:
+    """A stream that takes every character, as ``?`` where its encoding has none; for a closed one, one that keeps nothing."""
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    return stream
 
 
 if __name__ == "__main__":

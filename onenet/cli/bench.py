@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -139,7 +138,7 @@ class LiveTable:
     """The table of cells on stderr: redrawn on a terminal, a line per finished cell elsewhere, nothing for ``--json``."""
 
     def __init__(self, silent: bool) -> None:
-        self.console = Console(stderr=True, quiet=silent, highlight=False)
+        self.console = console.Console(stderr=True, quiet=silent)
         self.states: dict[Cell, str] = {}
         self.live = Live(console=self.console, refresh_per_second=4, transient=True, get_renderable=self.table)
         self.lock = threading.Lock()
@@ -188,7 +187,7 @@ def print_results(measurements: Sequence[Measurement], failures: Sequence[Failur
     for failure in failures:
         text = f"[red]failed[/red]  {escape(failure.file)} on {escape(failure.device)}: {escape(failure.text)}"
         printed.print(text, soft_wrap=True)
-    printed.print(f"{len(measurements)} document{'s' * (len(measurements) != 1)} in {out}", soft_wrap=True, markup=False)
+    printed.print(f"{len(measurements)} measured; documents are in {out}", soft_wrap=True, markup=False)
 
 
 def results_table(measurements: Sequence[Measurement]) -> Table:

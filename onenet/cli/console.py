@@ -6,17 +6,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
+from rich import console as rich_console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from onenet import models
 from onenet.base import progress
+from onenet.base.text import spelled_out
+from onenet.cli.shared import nobody_reads
 from onenet.exporters.results import columns, size_text
 
 if TYPE_CHECKING:
@@ -24,6 +28,28 @@ if TYPE_CHECKING:
     from onenet.exporters.results import Exports
     from onenet.runtimes.parity import Verification
     from onenet.runtimes.run import RunResult
+
+
+class Console(rich_console.Console):
+    """A terminal that obeys nothing of what a device, a manifest or a file name holds: that is spelled out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Before it is laid out, so that columns are wide enough."""
+        return super().render_str(spelled_out(text), **options)
+
+    def render(
+        self, renderable: rich_console.RenderableType, options: rich_console.ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Everything that is printed comes through here; our own colours and movements are no part of a segment's text."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=spelled_out(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        """rich would end with the exit code of a check that failed."""
+        nobody_reads()
 
 
 class Steps(progress.Progress):
@@ -78,11 +104,11 @@ class Steps(progress.Progress):
         step, began = self.current
         self.progress.update(self.task, total=1, completed=1)
         if self.progress.disable:
-            self.console.print(f"{step}: {time.monotonic() - began:.1f} s", highlight=False)
+            self.console.print(f"{step}: {time.monotonic() - began:.1f} s")
         self.current = None
 
     def warn(self, text: str) -> None:
-        self.console.print(f"[yellow]warning:[/yellow] {escape(text)}", highlight=False)
+        self.console.print(f"[yellow]warning:[/yellow] {escape(text)}")
 
 
 def has_descriptor() -> bool:
@@ -96,7 +122,7 @@ def has_descriptor() -> bool:
 
 def stdout() -> Console:
     """Where tables go."""
-    return Console(highlight=False)
+    return Console()
 
 
 def print_json(content: object) -> None:

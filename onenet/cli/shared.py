@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
+import os
+import sys
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from onenet.base.text import spelled_out
 from onenet.errors import OneNetError, RequestError, ToolError
 from onenet.runtimes import RUNTIMES
 
 P = ParamSpec("P")
 T = TypeVar("T")
+UNREAD = 141
+"""Exit code where nobody reads what is printed any more, as after ``| head``: that of a program that SIGPIPE ended."""
 
 
 def one_line_errors(function: Callable[P, T]) -> Callable[P, T]:
@@ -22,13 +28,15 @@ def one_line_errors(function: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            sys.stdout.flush()  # here, where a pipe that nobody reads is still an error
+            return result
         except OneNetError as error:
             print_error(str(error))
             raise typer.Exit(error.exit_code) from None
-        except OSError as error:  # a file system that fails where nothing nearer expects it; a closed pipe is typer's
+        except OSError as error:  # a file system that fails where nothing nearer expects it
             if error.errno == errno.EPIPE:
-                raise
+                nobody_reads()
             print_error(f"{error.filename or 'the file system'}: {error.strerror or error}")
             raise typer.Exit(ToolError.exit_code) from None
         except KeyboardInterrupt:
@@ -38,9 +46,16 @@ def one_line_errors(function: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
+def nobody_reads() -> NoReturn:
+    """End quietly where a pipe behind stdout is closed. Python would write to it once more at its end, so it leads nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # no file of the system: a test runner's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(UNREAD)
+
+
 def print_error(text: str) -> None:
     """One line, whatever a file name or another library's message holds."""
-    typer.secho("error: " + " ".join(text.split()), fg="red", err=True)
+    typer.secho("error: " + spelled_out(" ".join(text.split())), fg="red", err=True)
 
 
 def need(extra: str, *packages: str) -> None:

@@ -104,9 +104,9 @@ class Pi:
             inside |= more
         return {each: commands[each] for each in inside if part in commands.get(each, "")}
 
-    def connections(self) -> int:
-        """Processes that its server runs for connections."""
-        return len(self.programs("sshd_config -R"))
+    def connections(self) -> set[int]:
+        """Process ids of what its server runs for connections."""
+        return set(self.programs("sshd_config -R"))
 
     def wait_for(self, part: str) -> int:
         """The process id of a program that is about to run on the Pi."""

@@ -30,7 +30,7 @@ def tflite_ranks(path: Path) -> set[int]:
     return {len(tensor.shape) for graph in model.subgraphs for tensor in graph.tensors if tensor.shape is not None}
 
 
-@pytest.mark.parametrize(("name", "precision"), few(itertools.product(EVERY, ("fp32", "int8")), 3))
+@pytest.mark.parametrize(("name", "precision"), few(itertools.product(EVERY, ("fp32", "int8")), 5))
 def test_tflite_is_one_partition_of_few_kinds_of_operators(name: str, precision: str, artifacts: Artifacts) -> None:
     path = artifacts(name, "tflite", precision).path
     found = {operator for operator, _ in operators(path)} - {"QUANTIZE", "DEQUANTIZE"}
@@ -48,7 +48,7 @@ def test_tflite_transposes_are_those_of_the_shuffles(name: str, transposes: int,
     assert found["TRANSPOSE"] == transposes
 
 
-@pytest.mark.parametrize("name", few(EVERY, 2))
+@pytest.mark.parametrize("name", few(EVERY, 4))
 def test_onnxruntime_computes_every_convolution_of_int8_in_integers(name: str, artifacts: Artifacts, tmp_path: Path) -> None:
     found = optimized_operators(artifacts(name, "onnx", "int8").path, tmp_path)
     assert found["QLinearConv"] > 10
@@ -59,7 +59,7 @@ def test_onnxruntime_computes_every_convolution_of_int8_in_integers(name: str, a
     assert not apart or name not in SHIPPED
 
 
-@pytest.mark.parametrize(("name", "precision"), few(itertools.product(EVERY, ("fp32", "int8")), 3))
+@pytest.mark.parametrize(("name", "precision"), few(itertools.product(EVERY, ("fp32", "int8")), 5))
 def test_onnx_has_no_tensor_of_more_than_four_axes(name: str, precision: str, artifacts: Artifacts) -> None:
     model = onnx.shape_inference.infer_shapes(onnx.load(artifacts(name, "onnx", precision).path))
     shapes = [value.type.tensor_type.shape for value in model.graph.value_info]

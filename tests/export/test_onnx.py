@@ -124,7 +124,7 @@ def test_constants_are_stored_in_integers(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "precision", "io"),
-    few(((name, *pair) for name in ENDS for pair in (("fp32", "float"), ("int8", "float"), ("int8", "int8"))), 2),
+    few(((name, *pair) for name in ENDS for pair in (("fp32", "float"), ("int8", "float"), ("int8", "int8"))), 4),
 )
 def test_shared_outputs(name: str, precision: str, io: str, tmp_path: Path) -> None:
     check(Behind(ENDS[name]), precision, tmp_path, io=io)

@@ -119,13 +119,13 @@ def kind_of(stored: Stored, name: str) -> str:
 # --- mixed recipes ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "target"), few(itertools.product(RECIPES, TARGETS), 4))
+@pytest.mark.parametrize(("name", "target"), few(itertools.product(RECIPES, TARGETS), 7))
 def test_every_layer_has_the_precision_that_its_rule_gives(name: str, target: str, exported) -> None:  # type: ignore[no-untyped-def]
     stored = read(exported(name, target).path, quantized(name))
     assert [kind_of(stored, layer) for layer in LAYERS] == PRECISIONS[name]
 
 
-@pytest.mark.parametrize(("name", "target"), few(itertools.product(RECIPES, TARGETS), 4))
+@pytest.mark.parametrize(("name", "target"), few(itertools.product(RECIPES, TARGETS), 7))
 def test_values_are_those_of_the_reference(name: str, target: str, exported) -> None:  # type: ignore[no-untyped-def]
     artifact = exported(name, target)
     assert artifact.verification.passed

@@ -39,7 +39,7 @@ def quantized(name: str) -> QuantizedModel:
         return onenet.calibrate(onenet.lower(build(NETS[name]().eval(), input_size=SIZE)), list(IMAGES))
 
 
-@pytest.mark.parametrize(("name", "target", "precision"), few(itertools.product(NETS, suffixes(), ("int8", "w8")), 5))
+@pytest.mark.parametrize(("name", "target", "precision"), few(itertools.product(NETS, suffixes(), ("int8", "w8")), 7))
 def test_a_file_is_as_good_as_the_simulation(name: str, target: str, precision: str, tmp_path: Path) -> None:
     model = quantized(name)
     reference = (model if precision == "int8" else quantize_weights(model.model)).reference

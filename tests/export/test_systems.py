@@ -66,7 +66,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "target", "precision"), few(CASES, 8))
+@pytest.mark.parametrize(("name", "target", "precision"), few(CASES, 11))
 def test_a_system_on_a_target(name: str, target: str, precision: str, tmp_path: Path) -> None:
     source = quantized(name) if precision == "int8" else lowered(name)
     made = onenet.export(source, target=target, precision=precision, out=tmp_path)
@@ -74,6 +74,6 @@ def test_a_system_on_a_target(name: str, target: str, precision: str, tmp_path: 
     assert onenet.verify(made.path).passed
 
 
-@pytest.mark.parametrize("name", few(NAMES, 3))
+@pytest.mark.parametrize("name", few(NAMES, 5))
 def test_a_system_in_int8_computes_nothing_in_float(name: str) -> None:
     assert quantized(name).in_float == ()

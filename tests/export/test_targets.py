@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from onenet.targets import pairs, suffixes
 from onenet.tasks.segmentation import TASK as SEGMENTATION
 from onenet.tasks.segmentation import labels_of
 from tests.export.conftest import NETS, PLAIN, Artifacts, images_of, model_of, network_of, quantized_of, three_levels
+from tests.shared import few
 
 PAIRS, TARGETS = pairs(), list(suffixes())
 SMALLER = {  # name of a net -> the smaller precisions that it is exported in; the two others in all
@@ -38,6 +40,7 @@ CASES = [
     for pair in sorted(PAIRS)
     if pair[1] in ("fp32", "int8") or name not in SMALLER or pair in SMALLER[name]
 ]
+OUTPUTS: list[Output] = ["logits", "probabilities", "labels"]
 SATURATES = has_vnni() is False
 """int8 kernels of ONNX Runtime may be wrong on this CPU; its artifacts are run in exact arithmetic instead."""
 
@@ -111,9 +114,8 @@ def test_values_are_those_of_the_network_that_was_given(name: str, target: str, 
         assert np.abs(expected - found).max() <= tolerance.relative * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("output", ["logits", "probabilities", "labels"])
-@pytest.mark.parametrize("target", ["tflite", "onnx"])
-def test_integer_ends_give_the_float_ends_values(target: str, output: Output, artifacts: Artifacts) -> None:
+@pytest.mark.parametrize(("output", "target"), few(itertools.product(OUTPUTS, ("tflite", "onnx")), 3))
+def test_integer_ends_give_the_float_ends_values(output: Output, target: str, artifacts: Artifacts) -> None:
     floats = opened(artifacts("ed", target, "int8", output=output).path)
     integers = opened(artifacts("ed", target, "int8", io="int8", output=output).path)
     types = [t.dtype for t in (*integers.session.inputs, *integers.session.outputs)]
@@ -131,7 +133,7 @@ def test_integer_ends_give_the_float_ends_values(target: str, output: Output, ar
 
 @pytest.mark.parametrize(
     ("target", "precision"),
-    [*((target, precision) for target in TARGETS for precision in ("fp32", "int8")), ("coreml", "fp16")],
+    few([*((target, precision) for target in TARGETS for precision in ("fp32", "int8")), ("coreml", "fp16")], 3),
 )
 def test_probabilities_and_labels_follow_the_logits(target: str, precision: str, artifacts: Artifacts, tmp_path: Path) -> None:
     """fp16 where the target computes in it: the others only store it."""
@@ -157,16 +159,14 @@ def test_probabilities_and_labels_follow_the_logits(target: str, precision: str,
     assert label_agreement(labels_of(probabilities, "probabilities"), labels) >= 0.97  # 1/256 apart is a tie in int8
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("output", ["probabilities", "labels"])
+@pytest.mark.parametrize(("output", "precision"), few(itertools.product(OUTPUTS[1:], ("fp32", "fp16", "int8")), 3))
 def test_core_ml_takes_every_output(output: Output, precision: str, artifacts: Artifacts) -> None:
     path = artifacts("ed", "coreml", precision, output=output).path
     assert onenet.verify(path).passed
     assert [t.name for t in open_artifact(path).session.outputs] == [output]
 
 
-@pytest.mark.parametrize("output", ["logits", "probabilities", "labels"])
-@pytest.mark.parametrize("name", ["ed", "ed, spatial"])
+@pytest.mark.parametrize(("name", "output"), few(itertools.product(["ed", "ed, spatial"], OUTPUTS), 4))
 def test_int8_tflite_computes_in_integers(name: str, output: Output, artifacts: Artifacts) -> None:
     found = litert.operators(artifacts(name, "tflite", "int8", output=output).path)
     in_float = [(place, operator) for place, (operator, types) in enumerate(found) if "float32" in types]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from onenet.tasks.segmentation import TASK as SEGMENTATION
 from onenet.tasks.segmentation import segment
 from tests.conftest import awkward_onenet, smooth_images
 from tests.export.conftest import Artifacts
+from tests.shared import few
 
 SIZE = (96, 80)
 SIDES = {"ed": 32, "e": 56}
@@ -74,8 +76,7 @@ def outputs(artifact: Artifact, image: np.ndarray) -> np.ndarray:
     return run_tiled(lambda part: artifact.run({feed.name: part})[output.name], image, grid)
 
 
-@pytest.mark.parametrize("target", RUNTIMES)
-@pytest.mark.parametrize("variant", ["ed", "e"])
+@pytest.mark.parametrize(("variant", "target"), few(itertools.product(["ed", "e"], RUNTIMES), 3))
 def test_fp32_tiles_are_the_whole_image(variant: str, target: str, folder: Path) -> None:
     whole, tiles = (open_artifact(exported(folder, variant, target, "fp32", each).path) for each in (True, False))
     image = smooth_images(1, 3, *SIZE)
@@ -94,7 +95,7 @@ def test_int8_tiles_are_within_one_step_of_the_whole_image(target: str, folder: 
     assert np.abs(a - b).max() <= 1.01 * step
 
 
-@pytest.mark.parametrize("target", RUNTIMES)
+@pytest.mark.parametrize("target", few(RUNTIMES, 2))
 def test_strips_of_a_network_with_spatial_convolution(target: str, tmp_path: Path) -> None:
     model = build(awkward_onenet("ed", kernel=3), input_size=(160, 40))
     with quiet():
@@ -271,7 +272,7 @@ finally:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not say how much memory a process held")
-@pytest.mark.parametrize("target", RUNTIMES)
+@pytest.mark.parametrize("target", few(RUNTIMES, 2))
 def test_an_image_of_4096_pixels_a_side_runs_in_less_than_400_mb(target: str, folder: Path, tmp_path: Path) -> None:
     path = shipped(folder, target).path
     with Image.open(next((default_calibration()).glob("*.jpg"))) as small:

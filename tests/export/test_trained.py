@@ -14,7 +14,7 @@ from onenet.targets import suffixes
 from tests.shared import few
 
 
-@pytest.mark.parametrize(("name", "target"), few([(n, t) for n in ("unet4", "lsnet") for t in suffixes()], 2))
+@pytest.mark.parametrize(("name", "target"), few([(n, t) for n in ("unet4", "lsnet") for t in suffixes()], 5))
 def test_a_trained_baseline_keeps_its_accuracy_in_int8(name: str, target: str, tmp_path: Path) -> None:
     with quiet():
         (made,) = onenet.export_all(

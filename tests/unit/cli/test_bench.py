@@ -24,7 +24,7 @@ def test_artifacts_or_a_campaign(tmp_path: Path) -> None:
 def test_a_table_and_a_document(tmp_path: Path) -> None:
     result = run("bench", str(write_null(tmp_path / "net.null")), *QUICK, "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
-    assert "net.null" in result.stdout and f"1 document in {tmp_path / 'out'}" in result.stdout.replace("\n", "")
+    assert "net.null" in result.stdout and f"1 measured; documents are in {tmp_path / 'out'}" in result.stdout.replace("\n", "")
     assert "net.null on null: done" in result.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["net.null@null.measurement.json"]
 
@@ -42,7 +42,7 @@ def test_a_device_that_fails_is_exit_code_3(tmp_path: Path) -> None:
     result = run("bench", str(write_null(tmp_path / "net.null")), *words, "--out", str(tmp_path / "out"))
     assert result.exit_code == 3
     assert "failed  net.null on null:unplugged it: unplugged it" in result.stdout
-    assert "1 document in" in result.stdout
+    assert "1 measured; documents are in" in result.stdout
 
 
 def test_a_budget_that_is_exceeded_is_exit_code_1(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 
 import pytest
 import typer
 
-from onenet.cli.shared import numbers, one_line_errors
+from onenet.cli.shared import UNREAD, numbers, one_line_errors
 from onenet.errors import CheckError, RequestError, ToolError
 
 
@@ -33,13 +34,16 @@ def test_an_error_is_one_line_and_a_code(
     assert (caught.value.exit_code, capsys.readouterr()) == (code, ("", line))
 
 
-def test_a_closed_pipe_is_the_caller_s() -> None:
+def test_a_closed_pipe_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+
     @one_line_errors
     def fail() -> None:
         raise BrokenPipeError(errno.EPIPE, "closed")
 
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(SystemExit) as ended:
         fail()
+    assert ended.value.code == UNREAD
 
 
 def test_what_a_command_returns_is_kept() -> None:

@@ -13,6 +13,8 @@ EXAMPLES = {
     "load_labelled": 'evaluation = onenet.load_labelled("validation/", 256, 256)',
     "load_samples": 'samples = onenet.load_samples("photos/", 256, 256, limit=32)',
     "lower": 'lowered = onenet.lower(onenet.build("onenet-ed4"))',
+    "open_model": 'mask = onenet.open_model("build/onenet-ed4_int8.tflite").predict("photo.jpg")',
+    "read_image": 'pixels = onenet.read_image("photo.jpg")  # uint8 (H, W, 3)',
     "report": 'onenet.report("build/measurements", out="build/report", artifacts="build")',
     "run": 'results = onenet.run("build/onenet-ed4_int8.tflite", "photo.jpg", out="masks")',
     "tile": 'model = onenet.tile(onenet.build("onenet-ed4", input_size=(1024, 1024)), 64)',

@@ -26,12 +26,13 @@ from onenet.base.quiet import quiet
 from onenet.exporters.exporter import Exporter
 from onenet.exporters.job import Job
 from onenet.lowering.operators import aten
-from onenet.spec import TensorSpec
+from onenet.spec import ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     from coremltools.models import MLModel
 
 METADATA = "onenet"
+PREVIEW = "com.apple.coreml.model.preview"
 NAMESPACE = "https://arxiv.org/abs/2411.09838"
 """Root of the package items' identifiers: random UUIDs would make two exports differ."""
 
@@ -54,9 +55,14 @@ def interrupt_later() -> Iterator[None]:
 
 def input_type(ct: ModuleType, spec: TensorSpec) -> object:
     """RGB images as ``ImageType`` (0..255 scaled to [0, 1]); anything else as a float tensor."""
-    if spec.role == "image" and spec.shape[1] == 3 and spec.shape[0] == 1:
+    if is_picture(spec):
         return ct.ImageType(name=spec.name, shape=spec.shape, scale=1 / 255, color_layout=ct.colorlayout.RGB)
     return ct.TensorType(name=spec.name, shape=spec.shape, dtype=np.dtype(spec.dtype))
+
+
+def is_picture(spec: TensorSpec) -> bool:
+    """Whether an input is one RGB image, which Core ML can take as an image of its own."""
+    return spec.role == "image" and spec.shape[:2] == (1, 3)
 
 
 def output_dtype(spec: TensorSpec) -> type[np.generic]:
@@ -65,9 +71,23 @@ def output_dtype(spec: TensorSpec) -> type[np.generic]:
 
 
 def describe(model: MLModel, job: Job) -> None:
-    """Give a package its name and version."""
+    """Give a package its name, its version and what Xcode's preview needs."""
     model.short_description = f"{job.model.spec.name}, {job.precision}"
     model.version = "1"
+    for name, value in preview(job.model.spec).items():
+        model.user_defined_metadata[f"{PREVIEW}.{name}"] = value
+
+
+def preview(spec: ModelSpec) -> dict[str, str]:
+    """What Xcode's tab "Preview" reads: it draws a segmentation of one picture in its classes' colours; nothing for others.
+
+    Its keys are Apple's: coremltools' guide, "Xcode Model Preview Types".
+    """
+    pictures = [each for each in spec.inputs if is_picture(each)]
+    if spec.task != "segmentation" or len(pictures) != 1 or len(spec.inputs) != 1:
+        return {}
+    classes = {"labels": [each.name for each in spec.classes], "colors": [each.colour for each in spec.classes]}
+    return {"type": "imageSegmenter", "params": json.dumps(classes)}
 
 
 def normalise(path: Path) -> None:

@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onenet.base.images import read_image
     from onenet.calibration.calibrate import calibrate
     from onenet.calibration.samples import load_labelled, load_samples
     from onenet.exporters.batch import export_all
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from onenet.lowering.tiling import tile
     from onenet.models.build import build
     from onenet.runtimes.measure.bench import bench
+    from onenet.runtimes.predictor import open_model
     from onenet.runtimes.report.compare import compare
     from onenet.runtimes.report.write import report
     from onenet.runtimes.run import run
@@ -45,6 +47,8 @@ PLACES = {
     "ExportOptions": "onenet.exporters.options",
     "verify": "onenet.runtimes.verify",
     "run": "onenet.runtimes.run",
+    "read_image": "onenet.base.images",
+    "open_model": "onenet.runtimes.predictor",
     "bench": "onenet.runtimes.measure.bench",
     "report": "onenet.runtimes.report.write",
     "compare": "onenet.runtimes.report.compare",
@@ -62,6 +66,8 @@ __all__ = [
     "load_labelled",
     "load_samples",
     "lower",
+    "open_model",
+    "read_image",
     "report",
     "run",
     "tile",

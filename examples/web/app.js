@@ -45,6 +45,7 @@ async function open(artifact, manifest, name) {
   }));
   at("about").textContent = `${model.title}, ${threads} thread${threads === 1 ? "" : "s"}`;
   for (const control of document.querySelectorAll("[data-needs-model]")) control.disabled = false;
+  performance.mark("ready");
   say("Ready. Choose a picture, or start the camera.");
   if (shown) await show();
 }
@@ -80,6 +81,7 @@ async function show() {
   const pixels = new ImageData(painted(labels, model.classes, OPACITY), shown.width, shown.height);
   Object.assign(overlay, {width: shown.width, height: shown.height});
   overlay.getContext("2d").putImageData(pixels, 0, 0);
+  if (!samples.length) performance.mark("mask");
   const counts = counted(labels, model.classes.length);
   const shares = model.classes.map(({name}, i) => `${name} ${(100 * counts[i] / labels.length).toFixed(1)} %`);
   say(`Seen: ${shares.join(", ")}.`);
@@ -129,4 +131,6 @@ at("files").addEventListener("change", (event) => doing(() => openFiles(taken(ev
 at("image").addEventListener("change", (event) => doing(() => choose(taken(event.target)[0])));
 at("camera").addEventListener("click", () => doing(() => (camera ? stop() : start())));
 at("visible").addEventListener("change", (event) => overlay.classList.toggle("hidden", !event.target.checked));
+const asked = new URLSearchParams(location.search).get("model");
+if ([...at("model").options].some(({value}) => value === asked)) at("model").value = asked;
 doing(() => openFrom("models", at("model").value));

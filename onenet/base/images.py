@@ -56,13 +56,16 @@ class ImageError(RequestError):
     """A file is not an image that can be read: missing, truncated, too large, or something else altogether."""
 
 
-def read_image(path: Path) -> Pixels:
+def read_image(path: Path | str) -> Pixels:
     """The upright pixels of an image file, (H, W, 3) RGB; any Pillow mode and any size, the first frame of several.
 
     Images of more than 134 million pixels (67 million where there are alpha, a palette, 16 bits or floats) are refused before
-    they are decoded; Pillow's warning of large ones is silenced. Raises ImageError.
+    they are decoded; Pillow's warning of large ones is silenced.
+
+    Raises:
+        RequestError: an ``ImageError``: the file is missing, damaged, too large, or no image.
     """
-    return decode(read_bytes(path, str(path)), str(path))
+    return decode(read_bytes(Path(path), str(path)), str(path))
 
 
 def pixels_of(image: Image.Image) -> Pixels:

@@ -57,6 +57,30 @@ class Mask(Prediction):
             picture.save(folder / path.name, "PNG")
             publish(folder / path.name, path)
 
+    def overlay(self, pixels: Pixels, opacity: float = 0.5) -> Pixels:
+        """The picture (H, W, 3) with each pixel's class colour over it; the first class, the background, stays clear.
+
+        Args:
+            pixels: of the picture that the mask is of.
+            opacity: 0 shows the picture alone, 1 the colours alone.
+
+        Raises:
+            RequestError: a picture of another size.
+        """
+        if pixels.shape != (*self.labels.shape, 3):
+            sizes = f"{shape_text(self.labels.shape)} does not belong to a picture of {shape_text(pixels.shape)}"
+            raise RequestError(f"a mask of {sizes}")
+        part = round(256 * min(max(opacity, 0), 1))  # of 256: no sum is larger than 16 bits hold
+        palette = np.array([rgb(each.colour) for each in self.classes], np.uint16)
+        mixed = (pixels * np.uint16(256 - part) + palette[self.labels] * np.uint16(part) + 128) >> 8
+        result: Pixels = np.where(self.labels[..., None] > 0, mixed, pixels).astype(np.uint8)
+        return result
+
+    def shares(self) -> dict[str, float]:
+        """Share of the pixels that each class has, by its name."""
+        counts = np.bincount(self.labels.reshape(-1), minlength=len(self.classes))
+        return {each.name: int(count) / self.labels.size for each, count in paired(self.classes, counts)}
+
 
 class Segmentation(Task):
     """One 4-D output (N, classes, H, W)."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +16,11 @@ import onenet
 from onenet.base.images import read_image
 from onenet.calibration.samples import default_evaluation
 from onenet.runtimes.devices.browser import packages
-from tests.device import chromium
-from tests.device.webdriver import Page, open_page, reason_against
+from tests.device import chromium, web_site
+from tests.device.shipped import NAMES, write_shipped
+from tests.device.web_site import WEB, labels_of, segmented, served
+from tests.device.webdriver import Page, open_page
 
-WEB = Path(__file__).parents[2] / "examples" / "web"
-NAMES = ("onenet-ed4_int8.tflite", "onenet-ed4_int8.onnx")
 NOTES = re.compile(r'"(INFO|WARNING): ')
 """LiteRT.js tells them to the console as errors."""
 RUN_CASES = """
@@ -41,17 +38,6 @@ return check({
   labels: (outputs, width, height) => model.labels(outputs, width, height),
 }, (file) => bytes(`cases/${name}/${file}`));
 """
-LABELS = """
-const [name, picture] = args;
-const {Model} = await import("./model.js");
-const {decode, draw} = await import("./pictures.js");
-const answer = await fetch(`models/${name}`), manifest = await (await fetch(`models/${name}.json`)).text();
-globalThis.opened ??= await Model.open(await answer.arrayBuffer(), manifest, name);
-const bitmap = await decode(await (await fetch(picture)).blob());
-const {data, width, height} = draw(document.createElement("canvas"), bitmap, bitmap.width, bitmap.height);
-const {labels} = await globalThis.opened.segment(data, width, height);
-return {width, height, labels: [...labels], pixels: [...data]};
-"""
 
 
 @pytest.fixture(scope="module")
@@ -59,29 +45,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example with the shipped model, its golden cases, and the packages where ``npm ci`` puts them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(chromium.CACHE))
-        if reason := reason_against() or chromium.reason_against():
+        if reason := web_site.reason_against():
             pytest.skip(reason)
-        folder = tmp_path_factory.mktemp("web") / "site"
-        shutil.copytree(WEB, folder, ignore=shutil.ignore_patterns("node_modules", "models"))
-        for package in packages.PACKAGES:
-            shutil.copytree(package.folder, folder / "node_modules" / package.name)
-    options = onenet.ExportOptions(target=("tflite", "onnx"), int8=True, out=folder / "models", tests=folder / "cases")
-    onenet.export_all(options)
+        folder = web_site.make_site(tmp_path_factory.mktemp("web") / "site")
+    write_shipped(folder)
     return folder
-
-
-@contextlib.contextmanager
-def served(site: Path) -> Iterator[str]:
-    """The address of the example's own server."""
-    environment = {**os.environ, "PORT": "0"}
-    server = subprocess.Popen(["node", "serve.mjs"], cwd=site, env=environment, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    with server.stdout as stdout:
-        try:
-            yield stdout.readline().strip()
-        finally:
-            server.terminate()
-            server.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +83,9 @@ def test_labels_of_the_evaluation_images_are_pythons(page: Page, site: Path, tmp
     equal = total = 0
     for image in images:
         shutil.copy(image, site / image.name)
-        found = page.run(LABELS, NAMES[0], image.name)
+        labels = labels_of(page, NAMES[0], image.name)
         with Image.open(tmp_path / f"{image.stem}.mask.png") as mask:
             expected = np.asarray(mask)
-        labels = np.asarray(found["labels"]).reshape(expected.shape)
         equal, total = equal + (labels == expected).sum(), total + expected.size
     assert equal / total >= 0.999
 
@@ -134,7 +101,7 @@ def test_pixels_of_awkward_pictures_are_pythons(page: Page, site: Path, kind: st
     else:
         values[..., 3] = np.where(values[..., 3] > 127, 255, 0)  # between them, a canvas rounds in its own way
         Image.fromarray(values).save(file)
-    found, expected = page.run(LABELS, NAMES[0], file.name), read_image(file)
+    found, expected = segmented(page, NAMES[0], file.name), read_image(file)
     assert (found["height"], found["width"]) == expected.shape[:2] == ((60, 40) if kind == "turned" else (40, 60))
     assert (np.asarray(found["pixels"]).reshape(*expected.shape[:2], 4)[..., :3] == expected).all()
 
@@ -202,6 +169,13 @@ def test_a_model_that_is_not_there(site: Path, tmp_path: Path) -> None:
     shutil.copytree(site, tmp_path / "bare", ignore=shutil.ignore_patterns("models", "node_modules", "cases"))
     with served(tmp_path / "bare") as address, open_page(address) as page:
         says(page, "models/onenet-ed4_int8.tflite is not there. README.md says how to export a model")
+
+
+def test_the_list_of_models_is_what_export_writes(site: Path) -> None:
+    options = re.findall(r"<option>(\S+)</option>", (WEB / "index.html").read_text())
+    exported = {each.name for each in (site / "models").iterdir() if each.suffix != ".json"}
+    assert set(options[:2]) == exported == set(NAMES)
+    assert options[2:] == [name.replace("int8", "fp32") for name in options[:2]]
 
 
 def test_the_packages_are_those_that_onenet_measures_with() -> None:

@@ -36,9 +36,9 @@ def quantized() -> QuantizedModel:
 
 
 @functools.cache
-def artifact(target: str, precision: str) -> Path:
+def artifact(target: str, precision: str, io: str = "float") -> Path:
     """A verified artifact of some 0.5 MMAC."""
     source = quantized() if precision == "int8" else lowered()
     with quiet():
-        made = onenet.export(source, target=target, precision=precision, out=folder())  # type: ignore[operator]
+        made = onenet.export(source, target=target, precision=precision, io=io, out=folder())  # type: ignore[operator]
     return Path(made.path)

@@ -17,12 +17,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <sstream>
 #include <thread>
 
-#include "litert.hpp"
-#include "onnxruntime.hpp"
+#include "runtimes.hpp"
 
 namespace {
 
@@ -148,10 +146,7 @@ std::string measure(const Settings& settings) {
   if (!library) fail(dlerror());
   const size_t baseline = peak_bytes();
   const double start = seconds_now();
-  std::unique_ptr<Session> session;
-  if (runtime == "onnxruntime") session = std::make_unique<OnnxRuntime>(library, model, feeds, threads);
-  else if (runtime == "litert") session = std::make_unique<LiteRt>(library, model, feeds, threads);
-  else fail("runtime=" + runtime + " is unknown; onnxruntime and litert are not");
+  const std::unique_ptr<Session> session = open_session(runtime, library, model, feeds, threads);
   const double load = 1e3 * (seconds_now() - start), first = milliseconds(*session);
   const auto warm = sample(*session, number_of(settings, "warmup_runs"), number_of(settings, "warmup_seconds"));
   const auto samples = sample(*session, number_of(settings, "runs"), number_of(settings, "seconds"));

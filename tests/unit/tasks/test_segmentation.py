@@ -12,7 +12,7 @@ from onenet.base.tiles import Tiling
 from onenet.errors import RequestError
 from onenet.spec import TensorSpec, numbered_classes
 from onenet.tasks.image import ImageModel
-from onenet.tasks.segmentation import TASK
+from onenet.tasks.segmentation import TASK, Mask
 
 LOGITS = TensorSpec("logits", "logits", (1, 3, 8, 12), "NCHW")
 
@@ -72,3 +72,24 @@ def test_tiles_and_the_mask_they_are_pasted_into(tmp_path: Path) -> None:
 def test_other_outputs_are_refused() -> None:
     with pytest.raises(RequestError, match="a mask needs logits"):
         TASK.check_runs(net(output=TensorSpec("logits", "logits", (1, 3), "NC")))
+
+
+def test_an_overlay_mixes_the_classes_colours_and_leaves_the_background() -> None:
+    mask = Mask(np.array([[0, 1], [2, 0]], np.uint8), numbered_classes(3))
+    pixels = np.array([[[9, 8, 7], [100, 0, 255]], [[0, 0, 0], [255, 255, 255]]], np.uint8)
+    drawn = mask.overlay(pixels)
+    assert drawn.dtype == np.uint8
+    assert drawn[0, 0].tolist() == [9, 8, 7] and drawn[1, 1].tolist() == [255, 255, 255]
+    assert drawn[0, 1].tolist() == [165, 80, 128]  # half of e69f00
+    assert mask.overlay(pixels, 1)[1, 0].tolist() == [0x56, 0xB4, 0xE9]
+    assert (mask.overlay(pixels, 0) == pixels).all()
+    with pytest.raises(RequestError, match="a mask of 2x2 does not belong to a picture of 2x1x3"):
+        mask.overlay(pixels[:, :1])
+
+
+def test_shares_are_of_all_classes() -> None:
+    assert Mask(np.array([[0, 0], [2, 0]], np.uint8), numbered_classes(3)).shares() == {
+        "class 0": 0.75,
+        "class 1": 0.0,
+        "class 2": 0.25,
+    }

@@ -90,7 +90,7 @@ def feeds_of(model: Model, evaluation: Samples | LabelledImages | None) -> dict[
 
 def scorer(model: Model, evaluation: Samples | LabelledImages | None) -> Callable[[Array], float]:
     """From an output to its task's main figure, in points."""
-    task, role, classes = task_of(model.spec.task), model.spec.outputs[0].role, len(model.spec.classes)
+    task, role, classes = task_of(model.spec.task, model.spec.threshold), model.spec.outputs[0].role, len(model.spec.classes)
     headline = next((metric for metric in task.metrics if metric.headline), None)
     if headline is None:
         raise RequestError(f"--max-drop measures a score; {task.title} has none: use --min-sqnr")

@@ -111,7 +111,8 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Samples with one label each. ``labels``: class indices, (N, H, W) for segmentation and (N,) for classification."""
+    """Samples with one label each. ``labels``: class indices, (N, H, W) for segmentation and (N,) for classification; -1: not
+    scored."""
 
     samples: Samples
     labels: Array
@@ -170,9 +171,10 @@ def load_labelled(
     channels: int = 3,
     task: str = "segmentation",
     classes: Sequence[ClassSpec] = (),
+    ignore_index: int | None = None,
 ) -> LabelledImages:
-    """Images with their labels, as the task lays them out: for segmentation ``images/`` and ``labels/STEM.png``, one class
-    index per pixel; for classification one sub-folder per class.
+    """Images with their labels, as the task lays them out: for segmentation ``images/`` and masks of the same names in
+    ``labels/`` or ``masks/``; for classification one sub-folder per class.
 
     Args:
         folder: the labelled folder.
@@ -181,18 +183,20 @@ def load_labelled(
         channels: 1 or 3.
         task: what the labels are for.
         classes: the model's, for a task whose folder names classes; without them classes are numbered in name order.
+        ignore_index: the value in masks of pixels that are not scored; they have the label -1.
 
     Raises:
-        RequestError: a label is missing, unreadable or of another size than its image; names its file.
+        RequestError: a label is missing, unreadable, of another size than its image or no class; names its file.
     """
     check_limit(limit)
     check_request(height, width, channels)
-    labels, skipped = TASKS.get(task, "task").open_labels(Path(folder), classes), list[str]()
-    found, truth = [], []
+    labels, skipped = TASKS.get(task, "task").open_labels(Path(folder), classes, ignore_index), list[str]()
+    found, truth, files = [], [], []
     for file in sorted(read_folder(labels.images, limit, skipped), key=lambda file: file.place):
         truth.append(labels.read(file.path, (file.pixels.shape[0], file.pixels.shape[1]), (height, width)))
         found.append(image_sample(file, to_input(file.pixels, height, width, channels)))
-    return LabelledImages(collected(base_name(Path(folder)), found, skipped), np.stack(truth))
+        files.append(file.path)
+    return LabelledImages(collected(base_name(Path(folder)), found, skipped), labels.finish(np.stack(truth), files))
 
 
 def default_calibration() -> Path:

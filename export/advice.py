@@ -72,7 +72,8 @@ def some(texts: Sequence[str]) -> str:
 
 def kept_text(job: Job, spec: TensorSpec, made: OutputReference) -> str:
     """What an output keeps, in words; empty where that is enough."""
-    known, task = made.known(lambda values: as_pixels(values, spec.has_channels)), task_of(job.model.spec.task)
+    known = made.known(lambda values: as_pixels(values, spec.has_channels))
+    task = task_of(job.model.spec.task, job.model.spec.threshold)
     if spec.role == "labels":
         kept: float | None = float((known.floats == known.reference).mean())
         return f"{kept:.1%} of {spec.name}" if kept is not None and kept < USUAL_LABELS else ""

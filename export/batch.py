@@ -6,6 +6,7 @@ Light: a wrong request is refused before torch is loaded.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onenet.base.files import check_folder
@@ -101,6 +102,8 @@ def check_options(options: ExportOptions) -> Quantization | None:
         RequestError: says what excludes what, or which file or folder cannot be used.
     """
     from onenet.exporters.quantization import Quantization, refuse_choices
+    from onenet.models.facts import OPTIONS, Facts
+    from onenet.models.sources import check_reference, check_weights
 
     if options.no_spatial and options.kernel is not None:
         raise RequestError("--kernel and --no-spatial exclude each other; give one of them")
@@ -117,6 +120,10 @@ def check_options(options: ExportOptions) -> Quantization | None:
     quantization = Quantization.of(options) if "int8" in options.precisions else None
     if quantization is None:
         refuse_choices(options)
+    Facts.read(options.facts, OPTIONS)
+    check_reference(options.model)
+    if options.weights is not None:
+        check_weights(options.weights)
     check_folder(options.out)
     return quantization
 
@@ -139,6 +146,7 @@ def build_model(options: ExportOptions, progress: Progress) -> Model:
     """The model that the options name, for tiles where they say so."""
     from onenet.lowering.tiling import tile
     from onenet.models.build import build
+    from onenet.models.facts import OPTIONS, Facts
     from onenet.models.prompts import clip_embeddings, with_prompts
 
     progress.start("building the model")
@@ -153,6 +161,7 @@ def build_model(options: ExportOptions, progress: Progress) -> Model:
         spatial=False if options.no_spatial else None,
         input_size=options.input_size,
         output=options.output,  # type: ignore[arg-type]  # build looks at it
+        facts=Facts.read(options.facts, OPTIONS),
     )
     if model.doubt:
         progress.warn(model.doubt)
@@ -191,6 +200,8 @@ def load_evaluation(options: ExportOptions, model: Model) -> LabelledImages | Sa
     first, source = model.spec.inputs[0], options.evaluation
     images, task = takes_one_image(model.spec) and first.shape[1] in (1, 3), task_of(model.spec.task)
     labelled = images and source is not None and source.is_dir() and task.is_labelled(source)
+    if source is not None and not labelled:
+        refuse_unscored(model, source)
     if is_sampled(model.spec) and (source is None or source.suffix.lower() != ".npz"):
         stream = stream_steps(model, source or default_evaluation() / "images")
         return collected(stream.name, stream, stream.skipped)
@@ -201,10 +212,27 @@ def load_evaluation(options: ExportOptions, model: Model) -> LabelledImages | Sa
     channels, (height, width) = first.shape[1], model.image_size
     if source is not None:
         classes = model.spec.classes
-        return load_labelled(source, height, width, channels=channels, task=task.name, classes=classes)
+        ignored = model.spec.ignore_index
+        return load_labelled(source, height, width, channels=channels, task=task.name, classes=classes, ignore_index=ignored)
     if model.spec.source.get("weights") == "shipped":
         return load_labelled(default_evaluation(), height, width)
     return load_samples(default_evaluation() / "images", height, width, channels=channels)
+
+
+def refuse_unscored(model: Model, source: Path) -> None:
+    """Refuse masks that nothing would be scored against.
+
+    Raises:
+        RequestError: the folder holds images with masks, and the network has no labels.
+    """
+    from onenet.tasks import task_of
+
+    if source.is_dir() and (source / "images").is_dir() and task_of("segmentation").is_labelled(source):
+        gives = ", ".join(f"{each.name} {each.shape}" for each in model.spec.outputs)
+        raise RequestError(
+            f"{source} has masks, and {model.spec.name} gives {gives}, which is not scored against masks: --output-key chooses "
+            f"one of several outputs, and {source / 'images'} alone compares with the float model"
+        )
 
 
 def make_artifact(

@@ -13,7 +13,7 @@ from onenet.base.quiet import quiet
 from onenet.base.text import one_line
 from onenet.calibration.outputs import Feeds, float_outputs, outputs_of
 from onenet.calibration.samples import LabelledImages, Samples
-from onenet.errors import CheckError, OneNetError
+from onenet.errors import CheckError, OneNetError, RequestError
 from onenet.exporters.advice import advise, advise_on_speed
 from onenet.exporters.alone import wrong_layer
 from onenet.exporters.job import Job
@@ -26,10 +26,12 @@ from onenet.runtimes.golden import as_pixels
 from onenet.runtimes.quality import Quality, quality
 from onenet.runtimes.values import Known, int8_limits, labels_kept
 from onenet.runtimes.values import judge as judge_values
-from onenet.spec import TensorSpec
+from onenet.spec import INSIDE, ModelSpec, TensorSpec
 from onenet.tasks import task_of
 
 REFUSED = "Nothing was written; --no-verify writes it all the same"
+POOR = 0.5
+"""A main figure below it is less than anybody ships."""
 PICTURES = 2
 """Batches of evaluation samples whose values are checked; quality is measured on all."""
 MOST_VALUES = 1 << 20
@@ -64,7 +66,7 @@ def judge(job: Job, path: Path, evaluation: Samples | LabelledImages | None) -> 
     layers = check_layers(job, path) if all(check.passed is not False for check in (*pictures, *agreement)) else []
     verification = dataclasses.replace(verification, checks=(*verification.checks, *pictures, *agreement, *layers))
     refuse_failed(job, path, verification)
-    return Judgement(verification, measured, cautions_of(job, artifact, evaluation))
+    return Judgement(verification, measured, (*cautions_of(job, artifact, evaluation), *poor(job, measured)))
 
 
 @one_thread()
@@ -87,7 +89,7 @@ def measure_alone(job: Job, path: Path, evaluation: Samples | LabelledImages) ->
             measured, _ = measure(job, artifact, evaluation)
     except OneNetError as error:
         return Judgement(None, None, (f"{job.file_name} could not be measured: {error}",))
-    return Judgement(None, measured, cautions_of(job, artifact, evaluation))
+    return Judgement(None, measured, (*cautions_of(job, artifact, evaluation), *poor(job, measured)))
 
 
 def cautions_of(job: Job, artifact: Artifact, evaluation: Samples | LabelledImages | None) -> tuple[str, ...]:
@@ -100,6 +102,21 @@ def cautions_of(job: Job, artifact: Artifact, evaluation: Samples | LabelledImag
         else:
             line = advise(job, few(job, evaluation), f"{PICTURES} evaluation samples")
     return tuple(each for each in (line, advise_on_speed(job)) if each)
+
+
+def poor(job: Job, measured: Quality | None) -> tuple[str, ...]:
+    """A line where the float model itself scores little, and nobody said how its pixels were normalised."""
+    spec, found = job.model.spec, measured.float_scores if measured else {}
+    trained = spec.source.get("weights") not in ("shipped", "random") and "drawn" not in spec.source
+    if not trained or "normalisation" in spec.source or spec.normalisation != INSIDE:
+        return ()
+    scores = [(metric, found[metric.name]) for metric in task_of(spec.task).metrics if metric.headline and metric.name in found]
+    return tuple(
+        f"{spec.name} in float scores {metric.title} {value:.{metric.digits}f} here, and nothing was said of its pixels: if it "
+        "was trained on normalised ones, give --mean and --std, such as --mean imagenet; if on OpenCV's order, --bgr"
+        for metric, value in scores
+        if value < POOR
+    )
 
 
 def refuse_failed(job: Job, path: Path, verification: parity.Verification) -> None:
@@ -191,9 +208,8 @@ def check_output(job: Job, spec: TensorSpec, made: OutputReference, found: Array
         pixels = as_pixels(values, spec.has_channels)
         return pixels[::stride] if values.size > MOST_VALUES else pixels
 
-    passed, detail = judge_values(
-        task_of(job.model.spec.task), spec, limits_of(job, spec, made, pick), made.known(pick), pick(found)
-    )
+    task = task_of(job.model.spec.task, job.model.spec.threshold)
+    passed, detail = judge_values(task, spec, limits_of(job, spec, made, pick), made.known(pick), pick(found))
     return parity.Check(f"values of {spec.name} on {count} samples", passed, detail)
 
 
@@ -208,15 +224,30 @@ def measure(
     if found is None:
         return None, []
     spec = job.model.spec
-    task, output, floats = task_of(spec.task), spec.outputs[0], float_outputs(job.model, feeds)
-    truth = labelled.labels if labelled and len(spec.classes) > int(labelled.labels.max()) else None
+    task, output, floats = task_of(spec.task, spec.threshold), spec.outputs[0], float_outputs(job.model, feeds)
+    truth = truth_for(spec, labelled)
     result = quality(task, output.role, floats, found, truth, len(spec.classes))
     return result, check_labels(job, artifact, feeds, floats, found) if task.checks_labels else []
 
 
+def truth_for(spec: ModelSpec, labelled: LabelledImages | None) -> Array | None:
+    """The labels that outputs are scored against; None without any.
+
+    Raises:
+        RequestError: they hold a class that the model does not have.
+    """
+    if labelled is None:
+        return None
+    largest, count = int(labelled.labels.max()), len(spec.classes)
+    if largest >= count:
+        names = "names no classes; give --class-names" if not count else f"has {count}"
+        raise RequestError(f"{labelled.samples.name} holds labels up to {largest}, and {spec.name} {names}")
+    return labelled.labels
+
+
 def check_labels(job: Job, artifact: Artifact, feeds: Feeds, floats: Array, found: Array) -> list[parity.Check]:
     """Whether labels are the float model's on all samples, as far as they are in what the artifact was made from."""
-    task, spec = task_of(job.model.spec.task), job.model.spec.outputs[0]
+    task, spec = task_of(job.model.spec.task, job.model.spec.threshold), job.model.spec.outputs[0]
     limits, known = parity.asked_of(job.target, job.precision, task, spec), Known(floats, floats)
     if job.precision == "int8" and job.quantized is not None:
         scale = job.quantized.outputs[0]

@@ -21,8 +21,9 @@ from onenet.exporters.job import Job
 from onenet.exporters.judgement import Judgement
 from onenet.exporters.references import OutputReference, limits_of, references
 from onenet.runtimes import golden
-from onenet.spec import TensorSpec
+from onenet.spec import ModelSpec, TensorSpec
 from onenet.targets import target_of
+from onenet.tasks import task_of
 
 SCHEMA = 1
 UNVERIFIED = "not verified (--no-verify)"
@@ -58,6 +59,9 @@ def make_manifest(
         "inputs": [stored(t) for t in spec.inputs],
         "outputs": [stored(t) for t in spec.outputs],
         "classes": [dataclasses.asdict(c) for c in spec.classes],
+        "threshold": spec.threshold,
+        "upsampling": upsampling_of(spec),
+        "ignore_index": spec.ignore_index,
         "normalisation": spec.normalisation,
         "preprocessing": PREPROCESSING,
         "source": spec.source,
@@ -69,6 +73,18 @@ def make_manifest(
         "golden": golden_pair(job, sample),
         "tools": {"onenet": __version__, **{name: tool_version(name) for name in packages}},
     }
+
+
+def upsampling_of(spec: ModelSpec) -> list[float] | None:
+    """By how much an app enlarges the first output to its image, along height and width; None where it need not.
+
+    Values are enlarged bilinearly between pixel centres before labels are taken, labels by the nearest pixel.
+    """
+    image, output = spec.inputs[0], spec.outputs[0]
+    if image.layout != "NCHW" or len(output.shape) < 3 or output.role not in task_of(spec.task).output_roles:
+        return None
+    factors = [whole / have for whole, have in zip(image.shape[-2:], output.shape[-2:], strict=True)]
+    return factors if factors != [1, 1] else None
 
 
 def lowering_of(job: Job) -> dict[str, object] | None:

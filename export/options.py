@@ -21,12 +21,16 @@ from onenet.tasks import headlines, metrics, output_roles
 T = TypeVar("T")
 FileSize = NewType("FileSize", int)
 """Bytes; asked for as ``800kB`` or ``2.5MB`` too."""
-Panel = Literal["How to export it", "How to quantize it (int8)", "What to export", "Result"]
+Panel = Literal["How to export it", "How to quantize it (int8)", "What to export", "What comes with it", "Result"]
 FORM: Panel = "How to export it"
 INT8: Panel = "How to quantize it (int8)"
 MODEL: Panel = "What to export"
+FACTS: Panel = "What comes with it"
 RESULT: Panel = "Result"
-MODEL_HELP = "A name from `onenet models`, or path/to/file.py:factory for any other network."
+MODEL_HELP = (
+    "A name from `onenet models`; or of any other network file.py:factory, module:factory, model.pt2, timm:NAME, "
+    "torchvision:NAME, smp:ARCH/ENCODER, hf:FOLDER, or a model.toml."
+)
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,13 @@ def option(
 def target_help() -> str:
     """Help of --target, from the cards of the targets."""
     *names, last = TARGETS.cards()
-    return f"{', '.join(names)} or {last}; repeat for several. Default: {names[0]}."
+    return f"{', '.join(names)} or {last}; repeat for several, or write commas. Default: {names[0]}."
 
 
 def precision_help() -> str:
     """Help of --precision, from the precisions of the targets."""
     *names, last = PRECISIONS
-    return f"{', '.join(names)} or {last} (int8 weights); repeat for several. Default: fp32."
+    return f"{', '.join(names)} or {last} (int8 weights); repeat for several, or write commas. Default: fp32."
 
 
 def io_help() -> str:
@@ -159,8 +163,12 @@ class ExportOptions:
     )
     model: str = option("onenet-ed4", MODEL, MODEL_HELP, "--model", "-m", metavar="MODEL")
     weights: Path | None = option(
-        None, MODEL, "State dict: .safetensors, .pt or .pth. Default: the shipped one.", metavar="FILE"
+        None,
+        MODEL,
+        "Checkpoint: .safetensors, .pt, .pth, .ckpt, .bin or .pth.tar. Default: the shipped one, or the factory's own weights.",
+        metavar="FILE",
     )
+    ema: bool = option(False, MODEL, "Take the averaged weights (EMA) of the checkpoint.", "--ema")
     text_encoder: Path | None = option(
         None,
         MODEL,
@@ -173,16 +181,53 @@ class ExportOptions:
     random_weights: bool = option(False, MODEL, "Export an untrained network, seeded (for benchmarks).", "--random-weights")
     config: Path | None = option(None, MODEL, "YAML configuration of the official repository.", metavar="FILE")
     width: int | None = option(None, MODEL, "Channels at full resolution.", metavar="N", least=1)
-    classes: int | None = option(None, MODEL, "Number of classes.", metavar="N", least=1)
+    classes: int | None = option(
+        None, MODEL, "Number of classes, of a model by name or of timm, torchvision or smp.", metavar="N", least=1
+    )
     kernel: int | None = option(None, MODEL, "Length of the spatial 1D convolution (odd).", metavar="N", least=1)
     no_spatial: bool = option(False, MODEL, "No spatial convolution.", "--no-spatial")
-    input_size: tuple[int, int] | None = option(None, MODEL, "Height and width of the images. Default: 256 256.", metavar="H W")
+    input_size: tuple[int, int] | None = option(
+        None, MODEL, "Height and width of the images; one number is both. Default: 256 256.", metavar="H W"
+    )
     tile: int | None = option(
         None,
         MODEL,
         "Take N x N pieces of images of --input-size, for `onenet run` on images of any size.",
         metavar="N",
     )
+    mean: str | None = option(
+        None,
+        FACTS,
+        "The network was trained on (x - mean) / std of RGB in [0, 1]: numbers such as 0.485,0.456,0.406; or imagenet or "
+        "0-255, which give both. Above 1: of pixels from 0 to 255.",
+        metavar="NUMBERS",
+    )
+    std: str | None = option(None, FACTS, "See --mean.", metavar="NUMBERS")
+    bgr: bool = option(False, FACTS, "The network takes blue, green, red; --mean and --std are in that order.", "--bgr")
+    class_names: str | None = option(
+        None, FACTS, "Names of the classes: a,b,c or a file with one on each line.", metavar="NAMES"
+    )
+    palette: Path | None = option(
+        None, FACTS, "Their colours: #rrggbb or r g b on each line, or a PNG with a palette.", metavar="FILE"
+    )
+    ignore_index: int | None = option(
+        None, FACTS, "Value in masks of pixels that are not scored, such as 255.", metavar="N", least=0
+    )
+    threshold: float | None = option(
+        None,
+        FACTS,
+        "Of a network with one output channel: the probability above which a pixel is the class. Default: 0.5.",
+        metavar="P",
+    )
+    input_name: str | None = option(None, FACTS, "Name of the image in the file. Default: image.", metavar="NAME")
+    channels: int | None = option(
+        None, FACTS, "Channels of the image. Default: 3, or what the network takes.", metavar="N", least=1
+    )
+    batch: int | None = option(None, FACTS, "Images in one call. Default: 1.", metavar="N", least=1)
+    output_key: str | None = option(
+        None, FACTS, "Which of several outputs: its key, field or place, such as out or 0.", metavar="KEY"
+    )
+    resize_output: bool = option(False, FACTS, "Enlarge the output to the image's size, inside the file.", "--resize-output")
     out: Path = option(Path("build"), RESULT, "Folder for the artifacts.", "--out", "-o", metavar="DIR")
     evaluation: Path | None = option(
         None,
@@ -208,6 +253,14 @@ class ExportOptions:
     def __post_init__(self) -> None:
         for name, kind in kinds().items():
             object.__setattr__(self, name, kind.read(long_name(name), getattr(self, name)))
+        for name in ("target", "precision"):
+            texts = [part.strip() for text in getattr(self, name) for part in text.split(",")]
+            object.__setattr__(self, name, tuple(texts))
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What is said of the network, as ``onenet.models.facts.Facts.read`` takes it."""
+        return {name: value for name, value in ((each, getattr(self, each)) for each in FACT_NAMES) if value is not None}
 
     @property
     def precisions(self) -> list[str]:
@@ -227,6 +280,13 @@ class ExportOptions:
                 near = difflib.get_close_matches(str(name), names, 1)
                 raise RequestError(f"{name!a:.100} is no option of an export" + (f"; did you mean {near[0]}" if near else ""))
         return cls(**{names[name]: value for name, value in entry.items()})  # type: ignore[arg-type]  # read looks at each
+
+
+FACT_NAMES = (
+    *("mean", "std", "bgr", "class_names", "palette", "ignore_index", "threshold", "input_name", "channels", "batch"),
+    *("output_key", "resize_output", "ema"),
+)
+"""Fields that describe a network beside its code and weights."""
 
 
 def long_name(name: str) -> str:

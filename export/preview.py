@@ -16,7 +16,7 @@ def preview(
     artifact: ExportedArtifact, model: Model, evaluation: LabelledImages | Samples | None
 ) -> tuple[Path | None, str | None]:
     """Draw ``ARTIFACT.png``; returns its path, or None and the reason."""
-    output, task = model.spec.outputs[0], task_of(model.spec.task)
+    output, task = model.spec.outputs[0], task_of(model.spec.task, model.spec.threshold)
     if evaluation is None or output.role not in task.output_roles:
         return None, "the model does not turn one RGB image into something that can be drawn"
     labelled, feeds = evaluation if isinstance(evaluation, LabelledImages) else None, evaluation.feeds(model)

@@ -24,7 +24,9 @@ from onenet.lowering.tiling import tile
 from onenet.model import Model
 from onenet.models import DEFAULT, REGISTRY
 from onenet.models.build import build
+from onenet.models.facts import Facts
 from onenet.models.output import OUTPUTS, Output
+from onenet.models.sources import OF_LIBRARY, OWN
 from onenet.runtimes.artifact import manifest_of, read_sidecar, sidecar_of
 from onenet.runtimes.manifest import Manifest
 
@@ -77,18 +79,38 @@ def build_again(manifest: Manifest, path: Path, model: str | None, weights: Path
     name = model or (DEFAULT if config else named_model(source, path))  # a configuration takes the place of any name
     role = manifest.outputs[0].role
     output: Output = role if role in OUTPUTS else "logits"
-    if weights is None and source.get("weights") not in ("shipped", "random", "from the factory", None):
+    held = source.get("weights")
+    comes_along = held in ("shipped", "random", OWN, None) or str(held).startswith(OF_LIBRARY)
+    if weights is None and not comes_along:
         raise RequestError(f"{made_of(source, path)}; give --weights FILE")
     untrained = source.get("weights") == "random" and weights is None
     shape: Shape = shape_options(source, path) if untrained and config is None else {}
     size = image_size(manifest)
-    built = build(name, weights=weights, config=config, input_size=size, output=output, random_weights=untrained, **shape)
+    facts = facts_of(source, path)
+    built = build(
+        name, weights=weights, config=config, input_size=size, output=output, random_weights=untrained, facts=facts, **shape
+    )
     expected, actual = source.get("weights_sha256"), built.spec.source.get("weights_sha256")
     if expected != actual:
         raise RequestError(
             f"{path.name} holds the weights {expected!s:.12}, {name} has {actual!s:.12}; give the artifact's own"
         )
     return built
+
+
+def facts_of(source: Mapping[str, object], path: Path) -> Facts:
+    """What was said of the network when it was exported.
+
+    Raises:
+        CheckError: the manifest holds something else.
+    """
+    said = source.get("facts") or {}
+    try:
+        if not isinstance(said, dict) or any(isinstance(said.get(name), str) for name in ("class_names", "palette")):
+            raise RequestError("what it says of the network is no list of facts")  # a text could name a file here
+        return Facts.read(said, f"the manifest of {path.name}")
+    except RequestError as error:
+        raise CheckError(f"the manifest of {path.name} is damaged: {error}") from error
 
 
 def named_model(source: Mapping[str, object], path: Path) -> str:

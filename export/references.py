@@ -121,7 +121,7 @@ def arrays(values: Sequence[Tensor]) -> list[Array]:
 
 def limits_of(job: Job, spec: TensorSpec, made: OutputReference, pick: Callable[[Array], Array]) -> Limits:
     """What an output of a job's artifact may differ by, at the places that ``pick`` takes."""
-    task = task_of(job.model.spec.task)
+    task = task_of(job.model.spec.task, job.model.spec.threshold)
     if job.precision == "int8":
         return int8_limits(task, spec, made.known(pick))
     asked = asked_of(job.target, job.precision, task, spec)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from onenet.lowering import lower
     from onenet.lowering.tiling import tile
     from onenet.models.build import build
+    from onenet.models.facts import Facts
     from onenet.runtimes.measure.bench import bench
     from onenet.runtimes.predictor import open_model
     from onenet.runtimes.report.compare import compare
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 PLACES = {
+    "Facts": "onenet.models.facts",
     "build": "onenet.models.build",
     "tile": "onenet.lowering.tiling",
     "lower": "onenet.lowering",
@@ -56,6 +58,7 @@ PLACES = {
 
 __all__ = [
     "ExportOptions",
+    "Facts",
     "__version__",
     "bench",
     "build",

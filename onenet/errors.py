@@ -7,16 +7,26 @@
          ├─ ConversionError  a converter, or what checks its file, failed on the network at hand
          └─ NotShownError    a runtime cannot show what was asked of it
 
-A message is one line: what was asked, what was found, what is supported, what to do.
+A message is one line: what was asked, what was found, what is supported, what to do. ``details`` may show more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class OneNetError(Exception):
-    """Base of every error that onenet raises on purpose."""
+    """Base of every error that onenet raises on purpose.
+
+    Attributes:
+        details: lines that show more of what was found, such as the names of two sides beside each other; mostly none.
+    """
 
     exit_code = 3
+
+    def __init__(self, text: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.details = tuple(details)
 
 
 class CheckError(OneNetError):

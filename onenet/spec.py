@@ -12,6 +12,8 @@ Role = Literal["image", "mask", "scalar", "embedding", "logits", "probabilities"
 Layout = Literal["NCHW", "NHWC", "NC", "other"]
 """Order of the axes. ``NC``: one row of class values for each image, as a classifier gives."""
 
+INSIDE = "inside the model: it takes RGB in [0, 1]"
+"""How pixels are normalised, as a manifest says it: an app has nothing to do."""
 PALETTE = ["#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"]
 """Okabe and Ito's colour-blind-safe colours; classes beyond the eighth start again."""
 
@@ -80,9 +82,13 @@ class ModelSpec:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     classes: tuple[ClassSpec, ...] = ()
-    normalisation: str = "inside the model: it takes RGB in [0, 1]"
+    normalisation: str = INSIDE
     source: dict[str, Any] = field(default_factory=dict)
     """Where the model came from: registry name or file, its options, its weights and their SHA-256."""
+    threshold: float | None = None
+    """Of a network with one output channel: the probability from which a pixel is class 1. None for any other."""
+    ignore_index: int | None = None
+    """The value of pixels in masks that are not scored."""
 
     def as_dict(self) -> dict[str, object]:
         """As a manifest holds it."""

@@ -43,6 +43,8 @@ class Manifest:
     """Names of the lowering rules that it is made without."""
     left_out_reason: str = ""
     calibration_id: str | None = None
+    threshold: float | None = None
+    """Of an output with one channel: the probability above which a pixel is class 1."""
     content: Mapping[str, Any] = field(default_factory=dict)
     """All of it as the JSON has it. The golden pair is read from here, by ``parity.read_golden``."""
 
@@ -78,6 +80,7 @@ def parse_manifest(data: Mapping[str, Any]) -> Manifest:
         left_out=tuple(printable(name, "a rule") for name in left_out.get("rules") or ()),
         left_out_reason=optional(left_out, "reason") or "",
         calibration_id=optional(calibration, "id"),
+        threshold=read_share(data.get("threshold")),
         content=data,
     )
 
@@ -115,6 +118,12 @@ def read_class(data: Mapping[str, object]) -> ClassSpec:
     if not isinstance(name, str) or not isinstance(colour, str) or not COLOUR.fullmatch(colour):
         raise ValueError(f"a class is {data!r}")
     return ClassSpec(name, colour)
+
+
+def read_share(value: object) -> float | None:
+    if value is not None and not (isinstance(value, float) and 0 < value < 1):
+        raise ValueError(f"threshold is {value!r}")
+    return value
 
 
 def read_tiling(data: Mapping[str, Any]) -> Tiling:

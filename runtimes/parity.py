@@ -146,7 +146,7 @@ def check_values(artifact: Artifact) -> list[Check]:
     inputs, entries = read_golden(artifact)
     results = artifact.run(inputs)
     manifest = artifact.manifest
-    task = task_of(manifest.task)
+    task = task_of(manifest.task, manifest.threshold)
     checks = []
     for entry, spec in paired(entries, artifact.outputs):
         canonical = spec.canonical()

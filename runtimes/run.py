@@ -232,7 +232,9 @@ def image_model(artifact: Artifact) -> ImageModel:
         return artifact.run({feed.name: batch})[output.name]
 
     inputs = tuple(each.canonical() for each in artifact.inputs)
-    return ImageModel(artifact.path.name, inputs, output.canonical(), artifact.manifest.classes, artifact.tiling, compute)
+    manifest = artifact.manifest
+    name, made = artifact.path.name, output.canonical()
+    return ImageModel(name, inputs, made, manifest.classes, artifact.tiling, compute, manifest.threshold)
 
 
 def run_image(task: Task, model: ImageModel, image: Path, file: Path, fit: Fit, progress: Progress) -> RunResult:

@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
+from onenet.base.text import near
 from onenet.errors import RequestError
 
 
@@ -63,7 +64,7 @@ class Folder(Generic[T]):
         """
         cards = self.cards()
         if name not in cards:
-            raise RequestError(f"{what} {name!a:.100} is not known; supported: {', '.join(cards)}")
+            raise RequestError(f"{what} {name!a:.100} is not known; supported: {', '.join(cards)}{near(name, cards)}")
         return cards[name]
 
     def read(self) -> dict[str, tuple[T, str]]:

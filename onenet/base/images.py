@@ -45,8 +45,6 @@ MOST_PIXELS = {"RGB": 1 << 27, "L": 1 << 27}
 MOST_PIXELS_OTHERWISE = 1 << 26
 """Other modes take up to 20 bytes a pixel."""
 _ORIENTATION = 0x0112
-# Pillow spreads 2-bit and 4-bit gray PNGs over 0..255; optimisers make such files of masks with few classes.
-_GRAY_STEP = {"L;2": 85, "L;4": 17}
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -186,27 +184,6 @@ def _full_scale(values: Array) -> float:
 def _premultiplied(image: Image.Image) -> Pixels:
     colours: Pixels = np.asarray(image, dtype=np.uint8)[..., :-1]
     return np.repeat(colours, 3 // colours.shape[2], axis=2)
-
-
-def read_mask(path: Path, shape: tuple[int, ...], height: int, width: int) -> Pixels:
-    """(height, width) class indices from a PNG of the image's own ``shape`` (H, W)."""
-    if not path.is_file():
-        raise RequestError(f"the mask {path} is missing: every image in images/ needs labels/STEM.png")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=["PNG"]) as image:
-                check_size(image)
-                bits = str(image.tile[0][3])
-                image.load()
-    except Exception as error:  # see decode
-        raise RequestError(f"cannot read the mask {path}: {reason(error)}") from error
-    if image.mode not in ("1", "L", "P"):
-        raise RequestError(f"the mask {path} has mode {image.mode}; expected L or P, one class index per pixel")
-    if image.size != (shape[1], shape[0]):
-        raise RequestError(f"the mask {path} is {image.height} x {image.width}, its image {shape[0]} x {shape[1]}")
-    labels = np.asarray(image).astype(np.uint8) // _GRAY_STEP.get(bits, 1)
-    return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")

@@ -156,6 +156,19 @@ def confidence_of(logits: Array) -> NDArray[np.float32]:
     return result
 
 
+def binary_confidence(probability: Array, labels: Array) -> NDArray[np.float32]:
+    """Probability of each label 0 or 1, given that of 1; both of one shape."""
+    result: NDArray[np.float32] = np.where(labels > 0, probability, 1 - probability).astype(np.float32)
+    return result
+
+
+def sigmoid(values: Array) -> Array:
+    """1 / (1 + exp(-x)), without overflow."""
+    small: Array = np.exp(-np.abs(values), dtype=np.float32)
+    result: Array = np.where(values >= 0, 1 / (1 + small), small / (1 + small))
+    return result
+
+
 def counts(confusion: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """(K,) each: TP, TP + FN, TP + FP."""
     return np.diagonal(confusion), confusion.sum(1), confusion.sum(0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 STYLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 """What a terminal takes for a colour or a movement (ECMA-48, control sequences)."""
@@ -42,3 +44,9 @@ def without_style(text: str) -> str:
 def printable(text: str) -> str:
     """Names out of a damaged or foreign file may hold anything; a message is one line."""
     return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def near(name: object, known: Iterable[str]) -> str:
+    """``; did you mean onenet-ed4?`` where a known name looks like it, for a message; else empty."""
+    found = difflib.get_close_matches(str(name).lower(), list(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""

@@ -16,13 +16,15 @@ import typer
 
 from onenet.base.process import end_on_sigterm, keep_lifeline
 from onenet.cli import bench, compare, doctor, export, models, report, run, verify
+from onenet.cli.command import Command, Group
 from onenet.cli.shared import one_line_errors
 
 app = typer.Typer(
     name="onenet",
+    cls=Group,
     help="Export a segmentation network to TFLite, ONNX and Core ML, with one int8 calibration and every artifact checked.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -30,10 +32,10 @@ app = typer.Typer(
 
 def add(to: typer.Typer, name: str, command: Callable[..., None], example: str, text: str | None = None) -> None:
     """A command under its name. Its docstring is its help unless a text is given, and that ends with the example."""
-    to.command(name, help=text, epilog=f"Example:  {example}")(one_line_errors(command))
+    to.command(name, cls=Command, help=text, epilog=f"Example:  {example}")(one_line_errors(command))
 
 
-models_app = typer.Typer(help="List the models that can be exported, or show one.", invoke_without_command=True)
+models_app = typer.Typer(cls=Group, help="List the models that can be exported, or show one.", invoke_without_command=True)
 models_app.callback()(one_line_errors(models.command))
 app.add_typer(models_app, name="models")
 add(app, "export", export.command, export.EXAMPLE, export.HELP)
@@ -43,6 +45,7 @@ add(app, "bench", bench.command, bench.EXAMPLE)
 add(app, "report", report.command, report.EXAMPLE)
 add(app, "compare", compare.command, compare.EXAMPLE)
 add(models_app, "show", models.show_command, models.SHOW_EXAMPLE)
+add(models_app, "list", models.list_command, models.LIST_EXAMPLE)
 add(app, "doctor", doctor.command, doctor.EXAMPLE)
 
 
@@ -74,7 +77,7 @@ def main() -> None:
 def export_main() -> None:
     """Entry point of ``onenet-export``: ``onenet export`` under a name of its own."""
     prepare()
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
     add(alone, "onenet-export", export.command, export.EXAMPLE, export.HELP)
     alone(prog_name=Path(sys.argv[0]).name)
 

@@ -165,6 +165,7 @@ def print_exported(exports: Exports, *, verbose: bool = False) -> None:
     out.print()
     first = exports[0].quality
     notes = []
+    print_weights(exports)
     if first is not None:
         names = [each["name"] for each in exports[0].manifest["outputs"]]
         rest = f", of {names[0]}, the first of {len(names)} outputs (the others: checks in the manifest)" if names[1:] else ""
@@ -189,6 +190,20 @@ def print_exported(exports: Exports, *, verbose: bool = False) -> None:
         out.print(f"\n{failed.target} {failed.precision}: {failed.reason}", style="red", markup=False)
         if verbose:
             print_lines(failed.printed)
+
+
+def print_weights(exports: Exports) -> None:
+    """Whose weights were exported, where nobody named any; and what of them nobody trained."""
+    source, name = exports[0].manifest["source"], exports[0].manifest["name"]
+    if source.get("weights") != "from the factory":
+        return
+    drawn = source.get("drawn")
+    text = f"No --weights were given: these are the own weights of {name}"
+    out = stdout()
+    if drawn:
+        out.print(f"{text}, and random: {escape(drawn)}. Another call gives others.", style="yellow")
+    else:
+        out.print(f"{text}.", style="dim")
 
 
 def print_lines(lines: Sequence[str]) -> None:
@@ -257,4 +272,4 @@ def print_models() -> None:
         table.add_row(entry.name, "shipped" if entry.weights else "yours", entry.summary)
     out = stdout()
     out.print(table)
-    out.print("\nAny other network: --model path/to/file.py:factory", style="dim")
+    out.print("\nAny other network: --model path/to/file.py:factory, timm:NAME and more: docs/bring-your-own.md", style="dim")

@@ -25,6 +25,7 @@ COUNTED = (
 )
 FILES = ("name", "MB", "int8", "MB", "int8", "ms", "int8", "ms", "int8")
 MEASURED = "Files of these: TFLite in fp32 and int8, then ONNX; then milliseconds of the processor in the same order, "
+LIST_EXAMPLE = "onenet models list"
 SHOW_EXAMPLE = "onenet models show onenet-ed4 --lowering"
 
 
@@ -44,6 +45,11 @@ def command(
         print_counts()
     else:
         console.print_models()
+
+
+def list_command() -> None:
+    """List the models that can be exported, as `onenet models` does."""
+    console.print_models()
 
 
 def print_counts() -> None:

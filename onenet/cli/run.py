@@ -32,13 +32,15 @@ def command(
             "whole image; resize stretches it, and a mask back; auto tiles where that is exact, and else resizes.",
         ),
     ] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads. Default: the choice of the runtime.")
+    ] = None,
     runtime: Annotated[str | None, typer.Option(metavar="NAME", help=runtime_help())] = None,
     prompt: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What a denoiser looks for: one of the texts that it was exported with.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of a denoiser, for each image.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise that a denoiser begins with.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Of a denoiser, for each image.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the noise that a denoiser begins with.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Run images of any size through an artifact, and write one file for each.
@@ -66,14 +68,7 @@ def command(
     peak = peak_bytes()
     if json:
         rows = [result.as_dict() for result in results]
-        console.print_json(
-            {
-                "artifact": artifact.name,
-                "runtime": results.runtime.as_dict(),
-                "threads": threads,
-                "peak_memory_bytes": peak,
-                "images": rows,
-            }
-        )
+        about = {"artifact": artifact.name, "runtime": results.runtime.as_dict(), "threads": threads}
+        console.print_json({**about, "peak_memory_bytes": peak, "images": rows})
     else:
         console.print_run(results, peak)

@@ -33,6 +33,8 @@ def one_line_errors(function: Callable[P, T]) -> Callable[P, T]:
             return result
         except OneNetError as error:
             print_error(str(error))
+            for line in error.details:
+                typer.echo(f"  {line}", err=True)
             raise typer.Exit(error.exit_code) from None
         except OSError as error:  # a file system that fails where nothing nearer expects it
             if error.errno == errno.EPIPE:

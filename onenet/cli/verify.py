@@ -47,7 +47,9 @@ def command(
     artifacts: Annotated[
         list[Path], typer.Argument(metavar="ARTIFACT", help=f"{one_of(list(suffixes().values()))} made by onenet.")
     ],
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the runtime. Default: its own choice.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads. Default: the choice of the runtime.")
+    ] = None,
     runtime: Annotated[str | None, typer.Option(metavar="NAME", help=runtime_help())] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
     layers: Annotated[

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onenet.base.folder import Folder
+from onenet.base.text import near
 from onenet.errors import RequestError
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -80,5 +81,6 @@ def find(name: str) -> ModelCard:
     if name not in REGISTRY:
         raise RequestError(
             f"model {name!r} is not known; supported: {', '.join(REGISTRY)}, or path/to/file.py:factory for your own"
+            f"{near(name, REGISTRY)}"
         )
     return REGISTRY[name]

@@ -19,16 +19,25 @@ from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
 from onenet.models import DEFAULT, REGISTRY, ModelCard, find
-from onenet.models.checkpoint import load_into, read_state
-from onenet.models.foreign import build_foreign, check_signature, finish, is_file_reference, provenance, run_once
+from onenet.models.checkpoint import read_state, unwrapped
+from onenet.models.facts import Facts
+from onenet.models.fitting import load_into
+from onenet.models.foreign import (
+    INPUT_SIZE,
+    build_foreign,
+    check_signature,
+    finish,
+    image_of,
+    provenance,
+    run_once,
+)
 from onenet.models.output import OUTPUTS, Output, with_output
+from onenet.models.prepare import with_facts
 from onenet.models.prompts import with_prompts
+from onenet.models.resolve import Asked
+from onenet.models.sources import is_reference
 from onenet.models.system import Config, System
 from onenet.spec import ClassSpec, ModelSpec, numbered_classes
-
-INPUT_SIZE = (256, 256)
-"""Height and width when nothing else says so: the paper's mask resolution (section 4)."""
-
 
 BOTH_WEIGHTS = "a weights file and random weights were both asked for; give one of them"
 
@@ -46,19 +55,24 @@ def build(
     config: Path | str | None = None,
     input_size: tuple[int, int] | None = None,
     output: Output = "logits",
+    facts: Facts | None = None,
 ) -> Model:
     """Make a model ready for ``lower``.
 
     Args:
-        model: a registry name (``onenet models``), ``path/to/file.py:factory``, a module, or a factory of one. A factory
-            returns an ``nn.Module``, or a pair of it and a ``ModelSpec`` if it takes anything but one image. Keys and
-            fields of what the network returns are its outputs' names.
+        model: a registry name (``onenet models``), a reference (``path/to/file.py:factory``, ``module:factory``,
+            ``model.pt2``, ``timm:NAME``, ``torchvision:NAME``, ``smp:ARCH/ENCODER``, ``hf:FOLDER``), a module, or a factory
+            of one. A factory returns an ``nn.Module``, or a pair of it and a ``ModelSpec`` if it takes anything but one
+            image. Keys and fields of what the network returns are its outputs' names.
         width, classes, kernel, spatial: override the registry's shape; without ``weights`` they must be the shipped ones.
-        weights: a ``.safetensors``, ``.pt`` or ``.pth`` state dict; a OneNet's shape is read off it.
+            ``classes`` is for networks of timm, torchvision and smp as well.
+        weights: a checkpoint: ``.safetensors``, or a PyTorch file that holds a state dict. A OneNet's shape is read off it.
         random_weights: build untrained, seeded by ``seed``, for benchmarks. A factory's network is initialised anew.
         config: a YAML file of the official repository; its ``model:`` section replaces the registry name.
         input_size: height and width in pixels; 256x256 unless ``config`` has a resolution.
         output: what the network returns: class logits, probabilities or labels.
+        facts: what else is known of it: normalisation, names of classes, which of its outputs. A ``model.toml`` beside the
+            network is read as well.
 
     Raises:
         RequestError: unknown name, missing or mismatching weights, an input size that the network cannot take, random weights
@@ -68,19 +82,36 @@ def build(
         raise RequestError(f"output {output!r} is not known; supported: {', '.join(OUTPUTS)}")
     torch.manual_seed(seed)
     shape_options = {"width": width, "classes": classes, "kernel": kernel, "spatial": spatial}
-    if isinstance(model, str) and not is_file_reference(model):
+    facts = Facts(input_size=input_size).joined(facts or Facts(), "input_size", "facts")
+    if isinstance(model, str) and not is_reference(model):
         entry = find(model)
+        refuse_shape(entry.name, facts)
         options = read_config(Path(config)) if config else None
-        size = input_size or (options and options.resolution) or INPUT_SIZE
-        built = build_registered(entry, options, shape_options, weights, random_weights, size)
+        size = facts.input_size or (options and options.resolution) or INPUT_SIZE
+        built = build_registered(entry, options, shape_options, weights, random_weights, size, facts.ema)
+        built = with_facts(built, facts)
     else:
-        given = [f"--{name}" for name, value in shape_options.items() if value is not None] + ["--config"] * bool(config)
+        own = ("classes",) if isinstance(model, str) else ()
+        given = [f"--{name}" for name, value in shape_options.items() if value is not None and name not in own]
+        given += ["--config"] * bool(config)
         if given:
             raise RequestError(f"{', '.join(given)} shape the registry's models; your own factory decides its shape itself")
         if weights and random_weights:
             raise RequestError(BOTH_WEIGHTS)
-        built = build_foreign(model, weights, input_size or INPUT_SIZE, seed=seed if random_weights else None)
+        asked = Asked(Path(weights) if weights else None, seed if random_weights else None, classes, facts)
+        built = build_foreign(model, asked)
     return built if output == "logits" else with_output(built, output)
+
+
+def refuse_shape(name: str, facts: Facts) -> None:
+    """
+    Raises:
+        RequestError: something was said of a model by name that it says itself.
+    """
+    known = {"input_name": "--input-name", "channels": "--channels", "batch": "--batch", "output_key": "--output-key"}
+    given = [option for field, option in known.items() if getattr(facts, field) is not None]
+    if given:
+        raise RequestError(f"{', '.join(given)} describe networks of your own; {name} has its own inputs and outputs")
 
 
 def build_registered(
@@ -90,6 +121,7 @@ def build_registered(
     weights: Path | str | None,
     random_weights: bool,
     size: tuple[int, int],
+    ema: bool = False,
 ) -> Model:
     """A registered system's network, with the weights that were asked for or are shipped."""
     system: System[Config] = importlib.import_module(entry.builder).SYSTEM
@@ -98,7 +130,7 @@ def build_registered(
         path = entry.weights
         if path is None:
             raise RequestError(f"no trained weights are shipped for {entry.name}; {how_to_get_weights()}")
-    state = system.own_keys(read_state(path)) if path else None
+    state = system.own_keys(unwrapped(read_state(path, ema))) if path else None
     config = system.configure(entry.options, published.model if published else None, state, shape_options)
     if path is None and not random_weights:
         raise RequestError(f"the configuration {published and published.file} names no weights; {how_to_get_weights()}")
@@ -121,7 +153,7 @@ def build_registered(
     }
     facts, told = shipped_facts(entry) if shipped else {}, system.outputs(config, size)
     if told is None:
-        return finish(module, name, size, config.channels_in, source, class_names(facts, config.classes))
+        return finish(module, name, image_of(config.channels_in, size), source, class_names(facts, config.classes))
     task, outputs = told
     spec = ModelSpec(name, task, system.inputs(config, size), outputs, source={**source, **provenance(module)})
     check_signature(run_once(module.eval(), name, spec.inputs).tensors, spec)

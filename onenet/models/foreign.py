@@ -1,16 +1,13 @@
-"""Anyone's own network: from a module, a factory or ``path/to/file.py:factory`` to a ``Model`` with its signature."""
+"""Anyone's own network: from a module, a factory or a reference to one (``sources``) to a ``Model`` with its signature."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import dataclasses
-import importlib.util
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 import torch
@@ -19,67 +16,178 @@ from torch import Tensor, nn
 from onenet.base.text import first_line
 from onenet.errors import RequestError
 from onenet.model import Model
-from onenet.models.checkpoint import load_into, read_state, state_sha256
+from onenet.models.checkpoint import state_sha256
 from onenet.models.endings import recorded, signature_of
+from onenet.models.facts import OPTIONS, Facts
+from onenet.models.fitting import load_weights
+from onenet.models.prepare import Chosen, output_place, refuse_other, with_facts
+from onenet.models.programs import Program
+from onenet.models.resolve import Asked, asked_of_library, find_source, with_file
 from onenet.models.returns import Place, flat, is_flat, left_out, tensors_of, with_own_names
+from onenet.models.sources import OWN, Found
 from onenet.spec import ClassSpec, Layout, ModelSpec, Role, TensorSpec, numbered_classes
 from onenet.tasks import TASKS
 
-
-def is_file_reference(model: str) -> bool:
-    """Whether a model's name is ``path/to/file.py:factory``."""
-    return ".py:" in model or model.endswith(".py")
+INPUT_SIZE = (256, 256)
+"""Height and width when nothing else says so: the paper's mask resolution (section 4)."""
 
 
-def load_factory(reference: str) -> Callable[[], object]:
-    """The callable behind ``path/to/file.py:factory``. Runs that file's code, as importing it would.
+def build_foreign(model: str | nn.Module | Callable[[], object], asked: Asked) -> Model:
+    """A model from anybody's module, factory or reference, with its signature.
 
     Raises:
-        RequestError: no such file or name, or the file fails to import.
+        RequestError: it cannot be found, made or run, or what is said of it contradicts it.
     """
-    file, _, name = reference.rpartition(":")
-    if not file or not name.isidentifier():
-        raise RequestError(f"model {reference!r} names no factory; write path/to/file.py:factory")
-    path = Path(file)
-    if not path.is_file():
-        raise RequestError(f"model file {file} does not exist")
-    spec = importlib.util.spec_from_file_location(f"onenet_model_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"model file {file} is no Python file; write path/to/file.py:factory")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever the user's file raises
-        raise RequestError(f"model file {file} fails to import: {type(error).__name__}: {first_line(error)}") from error
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        public = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == spec.name]
-        raise RequestError(f"{file} has no callable {name!r}; found: {', '.join(public) or 'none'}")
-    return factory  # type: ignore[no-any-return]  # a user's callable
-
-
-def build_foreign(
-    model: str | nn.Module | Callable[[], object],
-    weights: Path | str | None,
-    size: tuple[int, int],
-    seed: int | None = None,
-) -> Model:
-    """A model from anybody's module or factory, with its signature; with a seed, initialised anew."""
-    module, spec, name = make_foreign(load_factory(model) if isinstance(model, str) else model)
-    if weights:
-        load_into(module, read_state(Path(weights)), f"weights {Path(weights).name}")
-    if seed is not None:
+    source: Found | None = None
+    if isinstance(model, str):
+        model, asked = with_file(model, asked)
+        source = find_source(model, asked_of_library(asked))
+        model = source.make
+    facts, seed = asked.facts, asked.seed
+    if facts.ema and not asked.weights:
+        raise RequestError("--ema chooses among the weights of a checkpoint; give --weights FILE as well")
+    module, spec, name = make_foreign(model)
+    name = (source and source.name) or name
+    notes: tuple[str, ...] = ()
+    drawn = ""
+    if asked.weights:
+        notes = load_weights(module, asked.weights, facts.ema)
+    elif seed is not None:
         module = initialised(module, name, seed)
+    elif source is not None and source.held == OWN:
+        drawn = drawn_part(module, source.make)
     module.eval()
-    held = "random" if seed is not None else Path(weights).name if weights else "from the factory"
+    held = "random" if seed is not None else asked.weights.name if asked.weights else source.held if source else OWN
+    told = {"model": name, "weights": held, **({"drawn": drawn} if drawn else {}), **provenance(module)}
+    said = dataclasses.replace(facts, input_size=None)  # the signature has that
+    if said:
+        told["facts"] = said.as_dict()
     if spec is not None:
-        found = run_once(module, spec.name, spec.inputs)
-        check_signature(found.tensors, spec)
-        random = {"weights": held} if seed is not None else {}
-        spec = dataclasses.replace(spec, source={**spec.source, **random, **provenance(module)})
-        return Model(spec, found.module, notes=found.notes)
-    return finish(module, name, size, channels_in(module, size), {"model": name, "weights": held}, None)
+        return with_facts(of_spec(module, spec, facts, told, seed is not None), without_shape(facts))
+    known = source.known if source else Facts()
+    return of_image(module, name, facts, known, told, notes)
+
+
+def drawn_part(module: nn.Module, make: Callable[[], object]) -> str:
+    """Which of a factory's weights are drawn at random: another call gives others. Empty where none are."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch.initial_seed() + 1)
+        try:
+            other, _, name = make_foreign(make)
+        except RequestError:
+            return ""  # it can be called only once, and nothing is known
+    first, second = module.state_dict(), other.state_dict()
+    if first.keys() != second.keys():
+        return f"all: every call of {name}() gives another network"
+    drawn = [key for key, value in first.items() if not torch.equal(value, second[key])]
+    if not drawn:
+        return ""
+    names = ", ".join(drawn[:2]) + (", ..." if drawn[2:] else "")
+    return f"{len(drawn)} of {len(first)} tensors ({names})"
+
+
+def of_spec(module: nn.Module, spec: ModelSpec, facts: Facts, told: Mapping[str, object], random: bool) -> Model:
+    """A model whose factory brought its signature.
+
+    Raises:
+        RequestError: the module does something else, or facts contradict the signature.
+    """
+    if facts.output_key is not None or facts.resize_output:
+        raise RequestError(
+            f"--output-key and --resize-output are for networks without a ModelSpec; that of {spec.name} names its outputs"
+        )
+    image = spec.inputs[0]
+    height_width = image.shape[-2:] if image.layout == "NCHW" else None
+    for what, own, given in (
+        ("--input-size", height_width, facts.input_size),
+        ("--channels", image.shape[1] if height_width else None, facts.channels),
+        ("--batch", image.shape[0] if image.shape else None, facts.batch),
+        ("--input-name", image.name, facts.input_name),
+    ):
+        refuse_other(spec, what, own, given)
+    found = run_once(module, spec.name, spec.inputs)
+    check_signature(found.tensors, spec)
+    own_told = {key: value for key, value in told.items() if key not in ("model", "weights") or (random and key == "weights")}
+    spec = dataclasses.replace(spec, source={**spec.source, **own_told})
+    return Model(spec, found.module, notes=found.notes)
+
+
+def without_shape(facts: Facts) -> Facts:
+    """What is left to apply where the signature's shape was compared already."""
+    return dataclasses.replace(facts, input_size=None, channels=None, batch=None, input_name=None)
+
+
+def of_image(
+    module: nn.Module, name: str, facts: Facts, known: Facts, told: Mapping[str, object], notes: tuple[str, ...]
+) -> Model:
+    """A model of one image without a signature of its own.
+
+    Args:
+        module: the network.
+        name: for files.
+        facts: what is said of it.
+        known: what its library says, which holds where nothing else is said.
+        told: the source of its signature.
+        notes: for the user.
+
+    Raises:
+        RequestError: it does not run on such an image, or facts contradict what it returns.
+    """
+    fixed = shape_of(module, name)
+    facts = facts.joined(fixed, OPTIONS, f"the saved program {name}")
+    size = facts.input_size or known.input_size or INPUT_SIZE
+    image = image_of(facts.channels or channels_in(module, size), size, facts.batch or 1, facts.input_name or "image")
+    if facts.output_key is not None or known.output_key is not None:
+        module = choose_output(module, image, facts.output_key, known.output_key, name)
+    model = finish(module, name, image, told, None)
+    model = dataclasses.replace(model, notes=(*notes, *model.notes))
+    return with_facts(model, completed(facts, known, len(model.spec.classes)))
+
+
+def completed(facts: Facts, known: Facts, classes: int) -> Facts:
+    """What is said of a network, and where nothing is said, what its library knows."""
+    mean, std = (facts.mean, facts.std) if facts.normalised else (known.mean, known.std)
+    names = known.class_names if facts.class_names is None and len(known.class_names or ()) == classes else facts.class_names
+    return dataclasses.replace(facts, class_names=names, mean=mean, std=std)
+
+
+def shape_of(module: nn.Module, name: str) -> Facts:
+    """The shape that a saved program is for; nothing of any other module.
+
+    Raises:
+        RequestError: it takes anything but one image.
+    """
+    if not isinstance(module, Program):
+        return Facts()
+    if len(module.shapes) != 1 or len(module.shapes[0]) != 4:
+        takes = " and ".join(map(str, module.shapes))
+        raise RequestError(f"the saved program {name} takes {takes}; bring one that takes an image (N, C, H, W), or its code")
+    batch, channels, height, width = (size if isinstance(size, int) else None for size in module.shapes[0])
+    return Facts(batch=batch, channels=channels, input_size=(height, width) if height and width else None)
+
+
+def choose_output(module: nn.Module, image: TensorSpec, asked: str | None, usual: str | None, name: str) -> nn.Module:
+    """The network with one of its outputs.
+
+    Args:
+        module: the network.
+        image: what it takes.
+        asked: the output that the user names.
+        usual: the one that is taken where nobody names one and there is one of that name.
+        name: of the network, for messages.
+
+    Raises:
+        RequestError: it has none of the name that the user gave.
+    """
+    found = run_once(module, name, (image,))
+    places = list(found.tensors)
+    index = output_place(places, asked or usual or "")
+    if index is not None:
+        return Chosen(found.module, index).eval()
+    if asked is None:
+        return module
+    known = ", ".join(".".join(place) for place in places if place) or "one tensor without a name"
+    raise RequestError(f"--output-key {asked} is no output of {name}; it returns {known}")
 
 
 def initialised(module: nn.Module, name: str, seed: int) -> nn.Module:
@@ -215,9 +323,9 @@ def channels_in(module: nn.Module, size: tuple[int, int]) -> int:
     return 3
 
 
-def image_of(channels: int, size: tuple[int, int]) -> TensorSpec:
+def image_of(channels: int, size: tuple[int, int], batch: int = 1, name: str = "image") -> TensorSpec:
     """The one input of a network that says nothing of its inputs."""
-    return TensorSpec("image", "image", (1, channels, *size), "NCHW", value_range=(0.0, 1.0))
+    return TensorSpec(name, "image", (batch, channels, *size), "NCHW", value_range=(0.0, 1.0))
 
 
 def provenance(module: nn.Module) -> dict[str, object]:
@@ -228,17 +336,15 @@ def provenance(module: nn.Module) -> dict[str, object]:
 def finish(
     module: nn.Module,
     name: str,
-    size: tuple[int, int],
-    channels: int,
+    image: TensorSpec,
     source: Mapping[str, object],
     classes: tuple[ClassSpec, ...] | None,
 ) -> Model:
     """A one-image model with its signature read off one run on zeros."""
-    image = image_of(channels, size)
     found, calls = recorded(lambda: run_once(module.eval(), name, (image,)))
     task, outputs, count, doubt = signature_of(found.tensors.values(), found.inputs[0], calls)
     if classes is None:
         classes = numbered_classes(count)
     outputs = with_own_names(outputs, tuple(found.tensors), [image.name])
-    spec = ModelSpec(name, task.name, (image,), outputs, classes, source={**source, **provenance(module)})
+    spec = ModelSpec(name, task.name, (image,), outputs, classes, source={**provenance(module), **source})
     return Model(spec, found.module, notes=found.notes, doubt=doubt and f"{name}: {doubt}")

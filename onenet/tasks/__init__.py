@@ -45,6 +45,12 @@ COMMON = (SQNR, LABEL_AGREEMENT)
 """What every task may have."""
 
 
+def as_read(labels: Array, images: Sequence[Path]) -> Array:
+    """Labels that are complete as they were read."""
+    del images
+    return labels
+
+
 @dataclass(frozen=True)
 class Labels:
     """The true labels of a labelled folder."""
@@ -56,6 +62,11 @@ class Labels:
     (height, width) uint8, or one class index ().
 
     Raises RequestError where the label is missing or damaged; names its file.
+    """
+    finish: Callable[[Array, Sequence[Path]], Array] = as_read
+    """What was read of all images, stacked, and the images' files -> labels; -1: not scored.
+
+    Raises RequestError where a label is no class; names its file.
     """
 
 
@@ -134,6 +145,16 @@ class Task:
         """How many classes an output in the network's own role names; 0 where it has none."""
         return output.shape[1] if self.output_roles and output.role != "labels" else 0
 
+    def is_binary(self, output: TensorSpec) -> bool:
+        """Whether an output has one channel that tells two classes apart."""
+        del output
+        return False
+
+    def with_threshold(self, threshold: float | None) -> Task:
+        """The task for a network of which a pixel is class 1 above that probability; None: as it is."""
+        del threshold
+        return self
+
     def labels(self, output: Array, role: Role) -> Array:
         """Class indices of an output: as they are, or the largest class.
 
@@ -164,7 +185,7 @@ class Task:
         return {}
 
     def score(self, output: Array, role: Role, truth: Array, classes: int) -> dict[str, float]:
-        """An output's figures against the truth, by metric. Empty where there is none."""
+        """An output's figures against the truth, by metric; labels of -1 are not scored. Empty where there is none."""
         del output, role, truth, classes
         return {}
 
@@ -173,17 +194,18 @@ class Task:
         del folder
         return False
 
-    def open_labels(self, folder: Path, classes: Sequence[ClassSpec] = ()) -> Labels:
+    def open_labels(self, folder: Path, classes: Sequence[ClassSpec] = (), ignore_index: int | None = None) -> Labels:
         """The labels of a labelled folder.
 
         Args:
             folder: one for which ``is_labelled`` says yes.
             classes: the model's, for a form that names classes. Without them classes are numbered in name order.
+            ignore_index: the value in masks of pixels that are not scored.
 
         Raises:
             RequestError: the task has no labels, or the folder names other classes than the model.
         """
-        del classes
+        del classes, ignore_index
         raise RequestError(f"labels for {folder} were asked for; {self.title} has none: give images alone")
 
     def draw(self, path: Path, rows: PictureRows) -> None:
@@ -239,10 +261,11 @@ class Task:
 TASKS = Folder[Task]("onenet.tasks", "TASK")
 
 
-def task_of(name: object) -> Task:
-    """The task of that name; ``other`` for a name of none, as a stranger's manifest may hold."""
+def task_of(name: object, threshold: float | None = None) -> Task:
+    """The task of that name, for a network of that threshold; ``other`` for a name of none, which a stranger's manifest may
+    hold."""
     cards = TASKS.cards()
-    return cards.get(str(name), cards["other"])
+    return cards.get(str(name), cards["other"]).with_threshold(threshold)
 
 
 def recognize(outputs: Sequence[tuple[tuple[int, ...], str]]) -> tuple[Task, tuple[TensorSpec, ...]]:

@@ -143,8 +143,9 @@ class Classification(Task):
         files = any(each.is_file() and each.suffix.lower() in EXTENSIONS for each in folder.iterdir())
         return bool(class_folders(folder)) and not files
 
-    def open_labels(self, folder: Path, classes: Sequence[ClassSpec] = ()) -> Labels:
+    def open_labels(self, folder: Path, classes: Sequence[ClassSpec] = (), ignore_index: int | None = None) -> Labels:
         """Images of ``folder/CLASS/``; sub-folders are the model's class names, their numbers, or all of them in name order."""
+        del ignore_index  # an image that is not scored is left out of the folder
         numbers = class_numbers(folder, class_folders(folder), classes)
 
         def read(image: Path, size: tuple[int, int], wanted: tuple[int, int]) -> Array:

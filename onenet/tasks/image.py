@@ -30,6 +30,8 @@ class ImageModel:
     tiling: Tiling | None
     run: Callable[[Array], Array]
     """A batch of the first input (N, C, H, W), of exactly its shape, to the output."""
+    threshold: float | None = None
+    """Of an output with one channel: the probability above which a pixel is class 1; None: 0.5."""
 
     @property
     def feed(self) -> TensorSpec:

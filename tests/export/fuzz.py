@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from onenet.base.host import peak_bytes
-from onenet.base.images import read_image, read_mask, to_input
+from onenet.base.images import read_image, to_input
+from onenet.base.masks import read_mask
 from onenet.calibration.record import CalibrationRecord
 from onenet.calibration.samples import load_samples
 from onenet.errors import OneNetError

@@ -11,6 +11,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "unit/models/test_build.py": ("building is what they are for", ("model",)),
+    "unit/models/test_sources.py": ("what leads to a network, saved programs too", ("models.programs", "models.resolve")),
     "unit/targets/test_targets.py": (
         "every test there takes all cards",
         (

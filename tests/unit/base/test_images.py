@@ -610,7 +610,7 @@ def test_labelled_images_of_a_model_with_one_channel(tmp_path: Path) -> None:
     ("mask", "words"),
     [
         (None, r"the mask .*a\.png is missing"),
-        (Image.fromarray(picture()), r"a\.png has mode RGB; expected L or P"),
+        (Image.fromarray(picture()), r"a\.png is of colours; --palette FILE"),
         (Image.fromarray(MASK[:5]), r"a\.png is 5 x 20, its image 12 x 20"),
         (b"text", r"cannot read the mask .*a\.png: not recognised as an image"),
         (gray_png(MASK, 4)[:60], r"cannot read the mask .*a\.png"),

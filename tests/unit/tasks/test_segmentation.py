@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from onenet.base.enlarge import enlarge
 from onenet.base.tiles import Tiling
 from onenet.errors import RequestError
 from onenet.spec import TensorSpec, numbered_classes
+from onenet.tasks import PictureRows, task_of
 from onenet.tasks.image import ImageModel
-from onenet.tasks.segmentation import TASK, Mask
+from onenet.tasks.segmentation import TASK, Mask, confidence_of
 
 LOGITS = TensorSpec("logits", "logits", (1, 3, 8, 12), "NCHW")
 
@@ -34,10 +37,69 @@ def test_roles() -> None:
     assert TASK.class_count(LOGITS) == 3
 
 
-def test_one_class_alone_has_no_labels_to_compare() -> None:
-    values = np.zeros((2, 1, 4, 4))
-    assert TASK.agreement(values, values, "logits") is None
-    assert TASK.agreement(np.zeros((2, 4, 4)), np.ones((2, 4, 4)), "labels") == 0.0
+def test_one_channel_tells_a_class_from_the_background() -> None:
+    one = TensorSpec("logits", "logits", (1, 1, 2, 2), "NCHW")
+    assert TASK.is_binary(one) and TASK.class_count(one) == 2 and not TASK.is_binary(LOGITS)
+    logits = np.array([[[[-2.0, -0.1], [0.1, 2.0]]]], np.float32)
+    assert TASK.labels(logits, "logits").tolist() == [[[0, 0], [1, 1]]]
+    probabilities = 1 / (1 + np.exp(-logits))
+    for share, expected in ((0.5, [[0, 0], [1, 1]]), (0.4, [[0, 1], [1, 1]]), (0.8, [[0, 0], [0, 1]])):
+        task = TASK.with_threshold(share)
+        assert task.labels(logits, "logits").tolist() == task.labels(probabilities, "probabilities").tolist() == [expected]
+    assert TASK.threshold is None and task_of("segmentation", 0.25).labels(logits - 1, "logits").tolist() == [[[0, 0], [1, 1]]]
+    assert TASK.agreement(logits, -logits, "logits") == 0.0 and TASK.agreement(logits, logits, "logits") == 1.0
+    assert TASK.agreement(np.zeros((2, 1)), np.ones((2, 1)), "scores") is None  # no labels at all
+    for role, values in (("logits", logits), ("probabilities", probabilities)):
+        sure = confidence_of(values, role)
+        assert sure is not None and sure[0] == pytest.approx(np.maximum(probabilities, 1 - probabilities)[0, 0], abs=1e-6)
+
+
+def test_scores_of_a_lower_resolution_and_of_pixels_that_are_not_scored() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3, 3, 4, 6)).astype(np.float32)
+    large = enlarge(logits, (8, 12))
+    truth = large.argmax(1)
+    assert TASK.score(logits, "logits", truth, 3) == TASK.score(large, "logits", truth, 3) == {"miou": 1, "dice": 1, "map50": 1}
+    wrong = np.where(rng.random(truth.shape) < 0.3, (truth + 1) % 3, truth)
+    ignored = np.where(wrong != truth, -1, truth)
+    assert TASK.score(logits, "logits", wrong, 3)["miou"] < 0.7
+    assert TASK.score(logits, "logits", ignored, 3)["miou"] == 1.0
+    labels = np.array([[[1, 2]]])
+    assert TASK.score(labels, "labels", np.array([[[1, 1, 2, 2], [1, 1, 2, 2]]]), 3)["miou"] == 1.0
+
+
+def test_outputs_of_integers_are_labels() -> None:
+    (spec,) = TASK.signature_of([((1, 4, 6), "int64")]) or ()
+    assert (spec.role, spec.dtype) == ("labels", "int64")
+    assert TASK.signature_of([((1, 4, 6), "float32")]) is None
+
+
+def test_small_outputs_become_masks_of_the_images_size() -> None:
+    def run(images: np.ndarray) -> np.ndarray:
+        return images[:, :1, ::4, ::4] - 0.5
+
+    image = TensorSpec("image", "image", (1, 3, 8, 12), "NCHW")
+    model = ImageModel(
+        "net.null", (image,), TensorSpec("logits", "logits", (1, 1, 2, 3), "NCHW"), numbered_classes(2), None, run
+    )
+    TASK.check_runs(model)
+    pixels = np.zeros((8, 12, 3), np.uint8)
+    pixels[:, 6:] = 255
+    labels = TASK.predict(model, pixels, TASK.plan(model, (8, 12))).labels
+    assert labels.shape == (8, 12) and labels[:, :4].max() == 0 and labels[:, 9:].min() == 1
+    sure = dataclasses.replace(model, threshold=0.61)  # the logit 0.447, which only the last pixels reach
+    assert 0 < TASK.predict(sure, pixels, TASK.plan(sure, (8, 12))).labels.sum() < labels.sum()
+    large = dataclasses.replace(model, output=TensorSpec("logits", "logits", (1, 1, 16, 24), "NCHW"))
+    with pytest.raises(RequestError, match="at the size of the image or smaller"):
+        TASK.check_runs(large)
+
+
+def test_pictures_show_what_is_not_scored(tmp_path: Path) -> None:
+    logits, truth = np.zeros((1, 2, 4, 4), np.float32), np.full((1, 8, 8), -1)
+    rows = PictureRows(np.zeros((1, 3, 8, 8), np.float32), truth, logits, logits, "logits", numbered_classes(2), "title", "")
+    TASK.draw(tmp_path / "a.png", rows)
+    colours = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).reshape(-1, 3)
+    assert (colours == 128).all(1).mean() > 0.05
 
 
 def test_masks_lie_beside_their_images(tmp_path: Path) -> None:

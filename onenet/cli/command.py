@@ -6,7 +6,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -23,8 +23,6 @@ SHOWS_HELP = "NoArgsIsHelpError"
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S")
-C = TypeVar("C")
 
 
 def one_line(method: Callable[P, R]) -> Callable[P, R]:
@@ -59,30 +57,27 @@ def no_type(ctx: object) -> None:
     del ctx
 
 
-def with_pairs(method: Callable[[S, C, list[str]], R]) -> Callable[[S, C, list[str]], R]:
-    """``parse_args`` that takes a single number of a pair as both."""
-
-    @functools.wraps(method)
-    def parse_args(self: S, ctx: C, args: list[str]) -> R:
-        return method(self, ctx, doubled(args))
-
-    return parse_args
-
-
 class Command(TyperCommand):
     """A command."""
 
     make_context = one_line(TyperCommand.make_context)
     get_params = without_types(TyperCommand.get_params)
-    parse_args = with_pairs(TyperCommand.parse_args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, a single number of a pair as both."""
+        return super().parse_args(ctx, doubled(args))
 
 
 class Group(TyperGroup):
     """A command with commands below it."""
 
     make_context = one_line(TyperGroup.make_context)
-    invoke = one_line(TyperGroup.invoke)
     get_params = without_types(TyperGroup.get_params)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Find the command, and do it."""
+        with usage_errors():
+            return super().invoke(ctx)
 
 
 @contextlib.contextmanager

@@ -194,7 +194,8 @@ def print_exported(exports: Exports, *, verbose: bool = False) -> None:
 
 def print_weights(exports: Exports) -> None:
     """Whose weights were exported, where nobody named any; and what of them nobody trained."""
-    source, name = exports[0].manifest["source"], exports[0].manifest["name"]
+    manifest = exports[0].manifest
+    source, name = manifest.get("source", {}), manifest.get("name")
     if source.get("weights") != "from the factory":
         return
     drawn = source.get("drawn")
@@ -272,4 +273,4 @@ def print_models() -> None:
         table.add_row(entry.name, "shipped" if entry.weights else "yours", entry.summary)
     out = stdout()
     out.print(table)
-    out.print("\nAny other network: --model path/to/file.py:factory, timm:NAME and more: docs/bring-your-own.md", style="dim")
+    out.print("\nAny other network: --model path/to/file.py:factory", style="dim")

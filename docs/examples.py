@@ -4,7 +4,7 @@ from __future__ import annotations
 
 EXAMPLES = {
     "ExportOptions": 'onenet.ExportOptions(model="my_net.py:make", weights="mine.pth", input_size=(320, 240), int8=True)',
-    "Facts": 'facts = onenet.Facts.read({"mean": "imagenet", "class_names": "background,road"}, "my script")',
+    "Facts": 'facts = onenet.Facts(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), class_names=("ground", "road"))',
     "bench": 'onenet.bench("build/onenet-ed4_int8.tflite", ["local", "ssh:pi@raspberrypi"], plan={"threads": (1, 4)})',
     "build": "model = onenet.build(my_module, input_size=(320, 240))",
     "calibrate": "quantized = onenet.calibrate(lowered, samples, min_sqnr=34, evaluation=samples)",

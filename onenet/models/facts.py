@@ -48,6 +48,11 @@ class Facts:
         output_key: which of several outputs is exported: a key, a field, a place, or several with dots between them.
         resize_output: enlarge the output to the image's size, inside the graph.
         ema: take the averaged weights of the checkpoint.
+
+    ``Facts.read`` takes them as the options and ``model.toml`` have them: presets, texts with commas, names of files.
+
+    Raises:
+        RequestError: by ``read``, of what is no fact; by ``build``, of one that contradicts the network.
     """
 
     mean: tuple[float, ...] | None = None

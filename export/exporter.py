@@ -40,7 +40,10 @@ class Exporter:
         return {}
 
     def embed(self, path: Path, manifest: str) -> None:
-        """Store the manifest, JSON, inside the artifact, where its runtimes' ``read_manifest`` looks for it."""
+        """Store the manifest, JSON, inside the artifact, where its runtimes' ``read_manifest`` looks for it.
+
+        Where its text stands there as it is, the digest of the artifact's content is put into it (``runtimes.seal``).
+        """
         raise NotImplementedError
 
     def layer_names(self, program: ExportedProgram) -> dict[str, str]:

@@ -21,6 +21,7 @@ from onenet.exporters.job import Job
 from onenet.exporters.judgement import Judgement
 from onenet.exporters.references import OutputReference, limits_of, references
 from onenet.runtimes import golden
+from onenet.runtimes.seal import FIELD, OPEN
 from onenet.spec import ModelSpec, TensorSpec
 from onenet.targets import target_of
 from onenet.tasks import task_of
@@ -51,6 +52,7 @@ def make_manifest(
     record = job.quantized.record if job.quantized else None
     return {
         "schema": SCHEMA,
+        FIELD: OPEN,
         "name": spec.name,
         "task": spec.task,
         "target": job.target,

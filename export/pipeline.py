@@ -28,6 +28,7 @@ from onenet.lowering.driver import RULES
 from onenet.lowering.threads import one_thread
 from onenet.model import Model
 from onenet.runtimes.artifact import sidecar_of
+from onenet.runtimes.seal import FIELD, seal
 from onenet.targets import check_pair, target_of
 
 BITS = {"fp32": 32, "fp16": 16, "int8": 8, "w8": 8}
@@ -166,7 +167,7 @@ def make(job: Job, path: Path, sample: dict[str, Array]) -> dict[str, object]:
     with explained(job, "describing"):
         manifest = make_manifest(job, card.layout, card.packages, exporter.io_quantization(path), sample)
         exporter.embed(path, to_json(manifest))
-    return manifest
+        return {**manifest, FIELD: seal(path)}
 
 
 def publish_both(path: Path, manifest: dict[str, object], out: Path) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onenet.runtimes import isolated, runtime_of
+from onenet.runtimes import isolated, read_manifest, runtime_of
 from onenet.runtimes.artifact import read_sidecar
-from onenet.runtimes.parity import NOT_OPENED, Verification, check_bytes, verify_here
+from onenet.runtimes.parity import NOT_OPENED, Verification, check_bytes, check_content, verify_here
 
 
 def verify(path: Path | str, threads: int | None = None, runtime: str | None = None) -> Verification:
     """Check an artifact alone: its bytes, names, shapes and golden pair. Needs its runtime, not torch.
 
-    A file that is not the one which the manifest beside it describes is not opened. A file with no manifest beside it is
-    opened in a process of its own, so that a damaged one cannot take this process with it.
+    A file that is not the one which the manifest beside it describes is not opened; without one beside it, nor is a file whose
+    content is not that which the manifest inside was sealed with. It is opened in a process of its own otherwise, so that a
+    damaged one cannot take this process with it.
 
     Args:
         threads: CPU threads; None takes all cores that this process may use.
@@ -26,8 +27,8 @@ def verify(path: Path | str, threads: int | None = None, runtime: str | None = N
     """
     path = Path(path)
     runtime_of(path, runtime)
-    check = check_bytes(path)
+    check = check_content(path)
     if check.passed is False:
-        beside = read_sidecar(path) or {}
-        return Verification(path.name, str(beside.get("target")), str(beside.get("precision")), NOT_OPENED, (check,))
-    return verify_here(path, threads, runtime) if check.passed else isolated.verify(path, threads, runtime)
+        told = read_sidecar(path) or read_manifest(path) or {}
+        return Verification(path.name, str(told.get("target")), str(told.get("precision")), NOT_OPENED, (check,))
+    return verify_here(path, threads, runtime) if check_bytes(path).passed else isolated.verify(path, threads, runtime)

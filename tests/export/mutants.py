@@ -1,5 +1,8 @@
 """Right files with one layer's weights changed: does ``verify`` find those whose outputs move by more than the margin?
 
+The digest of a file's content finds all of them. So they are also sealed anew, as if the converter had made them wrong: then
+only their values speak.
+
 ``tests/export/test_mutations.py`` asks it of a few networks, ``python -m bench.mutations`` of many.
 """
 
@@ -26,7 +29,7 @@ from onenet.model import Model
 from onenet.runtimes import parity
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.values import TOLERANCES, as_numbers, power
-from tests.export.faults import FORMATS
+from tests.export.faults import FORMATS, reseal
 
 SIDE = 32
 
@@ -112,8 +115,10 @@ class Tally:
     made: int = 0
     moved: int = 0
     """Whose outputs move by more than the margin."""
+    unsealed: int = 0
+    """Of all, those that ``verify`` does not open, because their content was changed."""
     missed: list[str] = field(default_factory=list)
-    """Of those, which pass ``verify``, with what it says."""
+    """Sealed anew: of those that moved, which pass ``verify``, with what it says."""
 
 
 def tally(
@@ -135,6 +140,8 @@ def tally(
     right, found = outputs_of(path, pictures[2:]), Tally()
     for which, mutant in mutants(path, target, job, folder / "mutants", most):
         found.made += 1
+        found.unsealed += parity.check_content(mutant).passed is False
+        reseal(mutant)
         if moved(precision, right, outputs_of(mutant, pictures[2:]), columns):
             found.moved += 1
             verified = parity.verify_here(mutant)

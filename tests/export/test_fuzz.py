@@ -29,6 +29,7 @@ from onenet.runtimes.verify import verify
 from onenet.spec import TensorSpec
 from tests.export import fuzz
 from tests.export.conftest import Artifacts, quantized_of
+from tests.export.faults import reseal
 
 with quiet():
     import flatbuffers
@@ -201,6 +202,8 @@ def test_litert_follows_a_signature_to_a_graph_that_is_not_there(copy: Path) -> 
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     copy.write_bytes(bytes(builder.Output()))
+    assert not verify(copy).passed  # it is not even opened
+    reseal(copy)
     with pytest.raises(ToolError, match=r"^copy\.tflite ended its runtime with SIG\w+; it is damaged, or too large"):
         verify(copy)
     result = CliRunner().invoke(app, ["verify", str(copy)])

@@ -65,6 +65,7 @@ def test_a_mutant_that_moves_the_outputs_fails(name: str, target: str, tmp_path:
     found = tally(quantized(name), target, "int8", pictures()[6:], tmp_path)
     assert found.moved >= 6  # mutations that change nothing would prove nothing
     assert not found.missed
+    assert found.unsealed == found.made
 
 
 @pytest.mark.parametrize("target", FORMATS)

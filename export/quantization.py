@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from onenet.model import Model
 
 X86_SAFE = ("auto", "yes", "no")
+IMAGES = ("calibration", "calibration_samples", "calibration_record")
+"""Options that say what int8 is calibrated on."""
 CHOICES = ("estimator", "recipe", "x86_safe", "max_drop", "min_sqnr")
 """Options that only int8 has a use for, and only where there are images to calibrate on."""
 
@@ -163,7 +165,8 @@ def refuse_choices(options: ExportOptions) -> None:
     Raises:
         RequestError: names them.
     """
-    chosen = choices(options)
+    usual = ExportOptions()
+    chosen = [f"--{long_name(name)}" for name in (*IMAGES, *CHOICES) if getattr(options, name) != getattr(usual, name)]
     if chosen:
         raise RequestError(f"{', '.join(chosen)} only changes int8, which was not asked for; add --int8")
 

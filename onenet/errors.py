@@ -12,7 +12,10 @@ A message is one line: what was asked, what was found, what is supported, what t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class OneNetError(Exception):

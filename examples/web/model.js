@@ -36,6 +36,10 @@ export function readManifest(text, name) {
   if (manifest.task !== "segmentation" || more.length || input.role !== "image" || size(input) !== size(output)) {
     throw new Refused(`${name}: this page shows masks of one picture; the model is for ${manifest.task}.`);
   }
+  const channels = output.layout === "NHWC" ? output.shape[3] : output.shape[1];
+  if (output.role !== "labels" && channels !== manifest.classes.length) {
+    throw new Refused(`${name}: ${channels} channel for ${manifest.classes.length} classes; export with --output labels.`);
+  }
   for (const {name: tensor, dtype} of [input, output]) {
     if (!(dtype in ARRAYS)) throw new Refused(`${name}: ${tensor} is ${dtype}; export with --io float.`);
   }

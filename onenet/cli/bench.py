@@ -36,7 +36,8 @@ result_option = functools.partial(typer.Option, rich_help_panel="Result")
 
 def command(
     artifacts: Annotated[
-        list[Path] | None, typer.Argument(metavar="ARTIFACT", help=f"{one_of(measured_suffixes())} made by onenet.")
+        list[Path] | None,
+        typer.Argument(metavar="ARTIFACT", help=f"{one_of(measured_suffixes())} of onenet or others."),
     ] = None,
     device: Annotated[
         list[str] | None,
@@ -215,7 +216,8 @@ def figures(measurement: Measurement, row: ThreadsRow) -> tuple[str, ...]:
     """The cells of one row; times of an emulated device have a star."""
     emulated = "*" if measurement.device.emulated else ""
     peak = "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}"
-    golden = "[green]✓[/green]" if measurement.parity.passed else "[red]✗[/red]"
+    right = "[green]✓[/green]" if measurement.parity.compared else "–"
+    golden = right if measurement.parity.passed else "[red]✗[/red]"
     summary = row.summary
     times = (milliseconds(value) for value in (summary.p50_ms, summary.p99_ms, row.load_ms))
     return (str(row.threads), *(text + emulated for text in times), peak, golden)

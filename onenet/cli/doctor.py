@@ -60,8 +60,11 @@ def command(
         bool, typer.Option("--setup", help="Install what is missing there, into a folder of onenet's own.")
     ] = False,
     clean: Annotated[bool, typer.Option("--clean", help="Remove everything that onenet ever put there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Of this machine: print one JSON document instead of a table.")] = False,
 ) -> None:
     """Say what this machine can export and run, or what a device can measure, and what is missing."""
+    if json and (packages or device):
+        raise RequestError("--json is of this machine; leave out --device and packages")
     if packages:
         check_alone(device, set_up or clean)
         from onenet.cli import doctor_apk
@@ -76,7 +79,7 @@ def command(
 
         healthy = doctor_devices.run_devices(device, set_up, clean)
     else:
-        healthy = run()
+        healthy = run(json)
     if not healthy:
         raise typer.Exit(3)
 
@@ -90,23 +93,53 @@ def check_alone(device: list[str] | None, treats: bool) -> None:
         raise RequestError("packages are examined on this machine; leave out --device, --setup and --clean")
 
 
-def run() -> bool:
-    """Print the table; True if every converter that is installed has the version that was tested."""
+@dataclass(frozen=True)
+class Line:
+    """What was found of one need."""
+
+    what: str
+    found: dict[str, str | None]
+    """Package -> version; None where it is missing."""
+    wrong: tuple[str, ...]
+    """Of versions that are not those that were tested, ``onnx 1.2, tested 1.3``."""
+
+    @property
+    def missing(self) -> list[str]:
+        """Packages that are not installed."""
+        return [name for name, has in self.found.items() if has is None]
+
+    @property
+    def detail(self) -> str:
+        """What the table says."""
+        if self.missing:
+            return f"missing: {', '.join(self.missing)}"
+        return "; ".join(self.wrong) or ", ".join(f"{name} {has}" for name, has in self.found.items())
+
+
+def look(need: Need) -> Line:
+    """What is installed of a need."""
+    found = versions(need)
+    wrong = [f"{n} {has}, tested {tested(n)}" for n, has in found.items() if has and need.pinned and not is_tested(n, has)]
+    return Line(need.what, found, tuple(wrong))
+
+
+def run(json: bool = False) -> bool:
+    """Print the table, or JSON; True if every converter that is installed has the version that was tested."""
+    lines = [look(need) for need in needs()]
+    healthy = not any(line.wrong for line in lines)
+    if json:
+        about = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+        rows = [{"what": each.what, "found": each.found, "missing": each.missing, "wrong": list(each.wrong)} for each in lines]
+        console.print_json({**about, "int8_kernels": int8_kernels(), "healthy": healthy, "needs": rows})
+        return healthy
     table = console.plain_table("", "what", "found")
-    healthy, lacking = True, False
-    for need in needs():
-        found = versions(need)
-        missing = [name for name, has in found.items() if has is None]
-        lacking |= bool(missing)
-        wrong = [f"{n} {has}, tested {tested(n)}" for n, has in found.items() if has and need.pinned and not is_tested(n, has)]
-        healthy &= not wrong
-        mark = "[yellow]–[/yellow]" if missing else "[red]✗[/red]" if wrong else "[green]✓[/green]"
-        detail = f"missing: {', '.join(missing)}" if missing else "; ".join(wrong)
-        table.add_row(mark, need.what, detail or ", ".join(f"{name} {has}" for name, has in found.items()))
+    for line in lines:
+        mark = "[yellow]–[/yellow]" if line.missing else "[red]✗[/red]" if line.wrong else "[green]✓[/green]"
+        table.add_row(mark, line.what, line.detail)
     out = console.stdout()
     out.print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, int8 kernels: {int8_kernels()}")
     out.print(table)
-    if lacking:
+    if any(line.missing for line in lines):
         out.print(
             '\nMissing: pip install "onenet-export[export]" to convert, "onenet-export[runtime]" to run.',
             style="dim",

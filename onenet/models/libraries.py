@@ -43,7 +43,7 @@ def find(scheme: str, name: str, asked: Mapping[str, object]) -> Found:
     try:
         with quiet():
             library = importlib.import_module(needed)
-    except ImportError as error:
+    except Exception as error:  # one that was built for another torch raises anything
         package = PACKAGES.get(needed, needed)
         raise ToolError(
             f"--model {scheme}:{name} needs {package}, which does not import ({first_line(error)}): pip install {package}"

@@ -137,6 +137,11 @@ class Parity(Record):
         if self.passed and any(check.passed is False for check in self.checks):
             raise ValueError("passed, with a check that failed")
 
+    @property
+    def compared(self) -> bool:
+        """Whether values were compared: of a file from elsewhere, and where a runner shows none, they were not."""
+        return not any(check.passed is None and check.name.startswith(("values", "golden")) for check in self.checks)
+
 
 @dataclass(frozen=True)
 class State(Record):

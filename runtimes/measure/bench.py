@@ -13,12 +13,13 @@ from onenet.errors import RequestError
 from onenet.runtimes import RUNTIMES, measured_suffixes, measuring
 from onenet.runtimes.agent.plan import Plan
 from onenet.runtimes.artifact import manifest_of
+from onenet.runtimes.foreign import adopted
 from onenet.runtimes.measure import budget as budgets
 from onenet.runtimes.measure import matrix
 from onenet.runtimes.measure.budget import Gate
 from onenet.runtimes.measure.campaign import Campaign, Cell, Store, cells_of
 from onenet.runtimes.measure.document import Measurement
-from onenet.runtimes.measure.documents import Documents, Failure, Line, failure_document
+from onenet.runtimes.measure.documents import Documents, Failure, failure_document
 from onenet.runtimes.measure.executors import Export, Exported, open_executor
 from onenet.targets import TARGETS
 
@@ -83,7 +84,7 @@ class Measurements:
                 str(line.row.threads),
                 f"{line.p50_ms:.4g}",
                 f"{line.row.summary.p99_ms:.4g}",
-                golden(line),
+                line.verdict,
             ]
             for line in self.documents.lines()
         ]
@@ -97,11 +98,6 @@ class Measurements:
 
     def _repr_html_(self) -> str:
         return html_table(HEADS, self.cells())
-
-
-def golden(line: Line) -> str:
-    """The verdict of the golden check."""
-    return "passed" if line.passed else "FAILED"
 
 
 def bench(
@@ -120,7 +116,7 @@ def bench(
     """Measure artifacts on devices: the golden pair is checked there, then latency, memory and load time.
 
     Args:
-        artifacts: files made by onenet.
+        artifacts: files made by onenet; others are measured as well, without a golden check.
         devices: as ``--device`` names them (``local``, ``ssh:pi@raspberrypi``); none: this machine, or the campaign's.
         plan: a whole plan, or those of its fields that are not as usual (or not as the campaign says).
         out: folder for the documents, which ``report`` and ``compare`` read.
@@ -137,6 +133,9 @@ def bench(
         ToolError: an artifact cannot be read. A device that fails is one of the ``failures``.
     """
     given = [Path(artifacts)] if isinstance(artifacts, (str, Path)) else [Path(each) for each in artifacts]
+    for path in given:
+        check_measurable(path)
+    given = [adopted(path, Path(out)) for path in given]
     wanted = Wanted(
         given,
         [devices] if isinstance(devices, str) else list(devices),

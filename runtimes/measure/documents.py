@@ -121,6 +121,21 @@ class Line:
         """Whether the golden pair was right on the device."""
         return self.measurement.parity.passed
 
+    @property
+    def compared(self) -> bool:
+        """Whether there was a golden pair to compare with."""
+        return self.measurement.parity.compared
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in a word."""
+        return {True: "passed", False: "FAILED", None: "–"}[self.golden]
+
+    @property
+    def golden(self) -> bool | None:
+        """The verdict of the golden pair; None where there was none."""
+        return self.passed if self.compared or not self.passed else None
+
     def quality(self, name: str) -> float | None:
         """A figure of the artifact's quality by its metric's name; None where it was not evaluated."""
         value = self.measurement.artifact.quality.get(name)

@@ -70,7 +70,7 @@ class Report:
         """Rows of a small table."""
         named = summary.names(self.documents)
         return [
-            [named[line.file], line.device, str(line.row.threads), figure(line.p50_ms), "passed" if line.passed else "FAILED"]
+            [named[line.file], line.device, str(line.row.threads), figure(line.p50_ms), line.verdict]
             for line in self.documents.lines()
         ]
 

@@ -49,9 +49,9 @@ def markdown(documents: Documents, gates: Sequence[Gate] | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def verdict(good: bool) -> str:
+def verdict(good: bool, compared: bool = True) -> str:
     """The word for a golden check or a gate."""
-    return "✓ passed" if good else "✗ FAILED"
+    return "✗ FAILED" if not good else "✓ passed" if compared else "– not compared"
 
 
 def best_cells(best: summary.Best, named: dict[str, str]) -> list[str]:
@@ -69,7 +69,7 @@ def line_cells(line: Line, named: dict[str, str], shown: Sequence[str]) -> list[
     figures = [line.p50_ms, line.row.summary.p99_ms, line.peak_mb, line.size_mb]
     qualities = [digits(line.quality(name), metrics()[name].digits) for name in shown]
     first = [named[line.file], device, line.runtime, str(line.row.threads)]
-    return [*first, *map(figure, figures), *qualities, verdict(line.passed)]
+    return [*first, *map(figure, figures), *qualities, verdict(line.passed, line.compared)]
 
 
 def gate_cells(gate: Gate) -> list[str]:
@@ -120,7 +120,7 @@ def record(line: Line, qualities: Sequence[str]) -> dict[str, object]:
         "runtime_version": measurement.runtime.version,
         "threads": row.threads,
         "measured": measurement.measured.isoformat(),
-        "golden": "passed" if line.passed else "failed",
+        "golden": "failed" if not line.passed else "passed" if line.compared else "not compared",
         **figures,
         "ci95_low_ms": low,
         "ci95_high_ms": high,

@@ -59,6 +59,19 @@ def make():
 
 def make_one():
     return UNet(1)
+
+
+class Small(UNet):
+    def __init__(self):
+        super().__init__()
+        self.small = nn.Conv2d(16, 2, 1)
+
+    def forward(self, x):
+        return self.small(self.mid(self.pool(self.enc2(self.pool(self.enc1(x))))))
+
+
+def make_small():
+    return Small()
 """
 
 
@@ -112,6 +125,12 @@ def network(folder: Path, factory: str) -> nn.Module:
     return module
 
 
+def whole(result: Any) -> Tensor:
+    """What a network returns, at the size of the pictures."""
+    out: Tensor = result["out"] if isinstance(result, dict) else result
+    return nn.functional.interpolate(out, SIZE, mode="bilinear", align_corners=False)
+
+
 def trained(folder: Path, factory: str) -> dict[str, Tensor]:
     """What training leaves: sixty steps on twelve scenes."""
     torch.manual_seed(0)
@@ -120,7 +139,7 @@ def trained(folder: Path, factory: str) -> dict[str, Tensor]:
     truth = torch.from_numpy(labels)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-2)
     for _ in range(60):
-        out = module(pictures)["out"]
+        out = whole(module(pictures))
         if out.shape[1] == 2:
             loss = nn.functional.cross_entropy(out, truth, ignore_index=-1)
         else:
@@ -141,7 +160,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "net.py").write_text(NET)
     folder_of(tmp_path / "validation", 6, 2)
     folder_of(tmp_path / "photos", 8, 3)
-    for factory in ("make", "make_one"):
+    for factory in ("make", "make_one", "make_small"):
         state = made_once(f"first_hour_{factory}", lambda factory=factory: trained(tmp_path, factory))
         content = {"epoch": 60, "global_step": 720, "pytorch-lightning_version": "2.5.0", "hyper_parameters": {"lr": 2e-2}}
         lightning = {f"model._orig_mod.{key}": value for key, value in state.items()} | {"loss.weight": torch.ones(2)}
@@ -157,7 +176,7 @@ def own_miou(user: Path, factory: str = "make") -> float:
     module.load_state_dict({key.removeprefix("model._orig_mod."): value for key, value in state.items() if key[0] == "m"})
     pictures, truth = read(user / "validation")
     with torch.no_grad():
-        out = module.eval()(pictures)["out"]
+        out = whole(module.eval()(pictures))
     return mean_iou((out.argmax(1) if out.shape[1] == 2 else (out[:, 0] > 0).long()).numpy(), truth)
 
 
@@ -228,6 +247,23 @@ def test_a_network_of_one_class(user: Path, target: str) -> None:
     assert Path(row["preview"]).exists()
     manifest = json.loads(Path(f"{row['path']}.json").read_text())
     assert (manifest["threshold"], [each["name"] for each in manifest["classes"]]) == (0.5, ["background", "cell"])
+    result = run("run", row["path"], "validation/images", "--out", "masks")
+    assert result.exit_code == 0, result.stderr
+    _, truth = read(user / "validation")
+    masks = np.stack([np.asarray(Image.open(user / "masks" / f"scene{k}.mask.png")) for k in range(6)])
+    assert mean_iou(masks, truth) == pytest.approx(row["quality"]["miou"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("target", "inside"), [("onnx", False), ("tflite", True)])
+def test_logits_of_a_lower_resolution(user: Path, target: str, inside: bool) -> None:
+    arguments = ["--model", "net.py:make_small", "--weights", "make_small.ckpt", "--mean", "imagenet"]
+    (row,) = exported(*arguments, *SHAPE, *DATA, "-t", target, "--preview", *(["--resize-output"] if inside else []))
+    own = own_miou(user, "make_small")
+    assert own > 0.7
+    assert row["quality"]["miou_float"] == pytest.approx(own, abs=2e-3)
+    assert row["quality"]["miou"] > own - 0.05
+    manifest = json.loads(Path(f"{row['path']}.json").read_text())
+    assert manifest["upsampling"] == (None if inside else [4, 4])
     result = run("run", row["path"], "validation/images", "--out", "masks")
     assert result.exit_code == 0, result.stderr
     _, truth = read(user / "validation")

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from onenet.cli.app import app
 from onenet.errors import CheckError, RequestError
-from onenet.exporters.rebuild import rebuild
+from onenet.exporters.rebuild import facts_of, rebuild
+from onenet.models.facts import Facts
 from onenet.runtimes import golden
 from onenet.runtimes.artifact import manifest_of
 from onenet.spec import TensorSpec
@@ -156,3 +157,13 @@ def test_what_a_manifest_names_is_not_opened(
     write_onnx(path, content)
     with pytest.raises((RequestError, CheckError), match=says):
         rebuild(path)
+
+
+def test_a_manifest_says_facts_and_names_no_file() -> None:
+    path = Path("net.tflite")
+    said = {"mean": [0.5], "std": [0.25], "class_names": ["a", "b"], "threshold": 0.25}
+    assert facts_of({"facts": said}, path) == Facts((0.5,), (0.25,), class_names=("a", "b"), threshold=0.25)
+    assert facts_of({}, path) == Facts()
+    for wrong in ({"class_names": "/etc/hostname"}, {"palette": "/etc/hostname"}, {"meen": 1}, ["a"], {"threshold": 2}):
+        with pytest.raises(CheckError, match=r"the manifest of net\.tflite is damaged: "):
+            facts_of({"facts": wrong}, path)

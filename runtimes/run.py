@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ from onenet.base.images import find_images, read_image
 from onenet.base.progress import Progress
 from onenet.base.quiet import quiet
 from onenet.base.text import shape_text
-from onenet.errors import CheckError, RequestError
+from onenet.errors import CheckError, OneNetError, RequestError
 from onenet.runtimes.artifact import Artifact, open_artifact
 from onenet.runtimes.parity import check_bytes
 from onenet.runtimes.sampler import DENOISER, STEPS, as_segmentation
@@ -80,16 +80,32 @@ class RunResult:
         return f'<figure><img src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
+@dataclass(frozen=True)
+class RunFailure:
+    """An image of several of which nothing was made."""
+
+    image: Path
+    error: OneNetError
+    """What ``run`` raises of it where it is the only one."""
+
+    def as_dict(self) -> dict[str, object]:
+        """As ``onenet run --json`` prints it."""
+        return {"image": str(self.image), "failed": {"error": type(self.error).__name__, "reason": str(self.error)}}
+
+
 class RunResults(list[RunResult]):
     """The results of one run, in the order of the images."""
 
-    def __init__(self, results: Iterable[RunResult], runtime: RuntimeInfo) -> None:
+    def __init__(self, results: Iterable[RunResult], runtime: RuntimeInfo, failed: Sequence[RunFailure] = ()) -> None:
         super().__init__(results)
         self.runtime = runtime
         """What computed them."""
+        self.failed = tuple(failed)
+        """The images of which nothing was made."""
 
     def __repr__(self) -> str:
-        return "[" + ",\n ".join(map(repr, self)) + "]"
+        rows = [*map(repr, self), *(f"<{each.image}: {each.error}>" for each in self.failed)]
+        return "[" + ",\n ".join(rows) + "]"
 
     def _repr_html_(self) -> str:
         return "".join(each._repr_html_() for each in self)
@@ -110,6 +126,8 @@ def run(
 ) -> RunResults:
     """Run images through an artifact, one after the other, in constant memory, and write a file for each.
 
+    Of several images one that cannot be run is no end of the others: it is one of the results' ``failed``.
+
     Args:
         artifact: made by ``export``, for a task that has something to write.
         images: images of any size, or folders of them.
@@ -124,8 +142,8 @@ def run(
         progress: told of every step, and of what should be known.
 
     Raises:
-        RequestError: no image, an image that cannot be read, an artifact that does something else, an unknown ``fit``, or a
-            folder that cannot be written.
+        RequestError: no image, a single image that cannot be read, an artifact that does something else, an unknown ``fit``,
+            or a folder that cannot be written.
         CheckError: the artifact is damaged.
         ToolError: its runtime is missing or failed.
     """
@@ -135,7 +153,16 @@ def run(
     shown.start(f"opening {path.name}")
     opened, task, model = open_for_run(path, threads, runtime, shown, lambda found: what_runs(found, prompt, steps, seed))
     files = files_of(sources, task, None if out is None else Path(out))
-    return RunResults((run_image(task, model, *each, fit, shown) for each in files.items()), opened.session.runtime)
+    results, failed = list[RunResult](), list[RunFailure]()
+    for image, file in files.items():
+        try:
+            results.append(run_image(task, model, image, file, fit, shown))
+        except OneNetError as error:
+            if len(files) == 1:
+                raise
+            failed.append(RunFailure(image, error))
+            shown.warn(f"{image.name}: {error}")
+    return RunResults(results, opened.session.runtime, failed)
 
 
 def what_runs(artifact: Artifact, prompt: str | None, steps: int, seed: int) -> tuple[Task, ImageModel]:

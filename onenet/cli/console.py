@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onenet.calibration.search import SearchResult
     from onenet.exporters.results import Exports
     from onenet.runtimes.parity import Verification
-    from onenet.runtimes.run import RunResult
+    from onenet.runtimes.run import RunResults
 
 
 class Console(rich_console.Console):
@@ -242,14 +242,17 @@ def print_verification(result: Verification) -> None:
     out.print(table)
 
 
-def print_run(results: Sequence[RunResult], peak: int | None) -> None:
-    """What ``onenet run`` did: one row per image, and what was found where that is text."""
-    table = plain_table("image", "HxW", "run as", "s", results[0].kind, right=("s",))
+def print_run(results: RunResults, peak: int | None) -> None:
+    """What ``onenet run`` did: one row per image, what was found where that is text, and what failed."""
+    kind = results[0].kind if results else "result"
+    table = plain_table("image", "HxW", "run as", "s", kind, right=("s",))
     for each in results:
         size = "x".join(map(str, each.size))
         table.add_row(escape(each.image.name), size, each.run_as, f"{each.seconds:.1f}", escape(each.file.name))
     out = stdout()
     out.print(table)
+    for failure in results.failed:
+        out.print(f"[red]failed[/red]  {escape(failure.image.name)}: {escape(str(failure.error))}", soft_wrap=True)
     for each in results:
         if each.lines:
             out.print(f"\n{escape(each.image.name)}")

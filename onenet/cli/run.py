@@ -10,6 +10,7 @@ import typer
 from onenet.base.host import peak_bytes
 from onenet.cli import console
 from onenet.cli.shared import one_of, runtime_help
+from onenet.errors import ToolError
 from onenet.targets import suffixes
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def command(
     Segmentation writes NAME.mask.png, a PNG of class indices in the classes' colours. Classification prints the five likeliest
     classes and writes NAME.classes.json. A denoiser writes the mask of its --prompt.
 
-    Images are streamed tile by tile in constant memory. Needs the artifact's runtime, not torch.
+    Images are streamed tile by tile in constant memory. One that cannot be run does not end the others: the exit code is 3
+    then. Needs the artifact's runtime, not torch.
     """
     with console.Steps(silent=json) as shown:
         from onenet.runtimes.run import run
@@ -67,8 +69,10 @@ def command(
         )
     peak = peak_bytes()
     if json:
-        rows = [result.as_dict() for result in results]
+        rows = [each.as_dict() for each in (*results, *results.failed)]
         about = {"artifact": artifact.name, "runtime": results.runtime.as_dict(), "threads": threads}
         console.print_json({**about, "peak_memory_bytes": peak, "images": rows})
     else:
         console.print_run(results, peak)
+    if results.failed:
+        raise typer.Exit(ToolError.exit_code)

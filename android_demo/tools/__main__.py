@@ -1,6 +1,6 @@
 """The Android demo from nothing to a verified APK, on Linux and without the Android SDK: ``make android``.
 
-    python android_demo/tools [--build build/android] [--picture FILE.png]
+    python android_demo/tools [--build build/android] [--picture FILE.png] [--images DIR] [--jvm]
 
 Downloads are kept in BUILD/downloads and known by their SHA-256. Everything else is made anew.
 """
@@ -39,13 +39,17 @@ def main() -> None:
         "--build", type=Path, default=HERE.parents[1] / "build/android", help="folder for everything that is made"
     )
     parser.add_argument("--picture", type=Path, help="write the picture of the documentation there")
+    parser.add_argument("--images", type=Path, help="folder of pictures for the tests on the JVM, instead of the shipped ones")
+    parser.add_argument("--jvm", action="store_true", help="stop after the tests on the JVM")
     options = parser.parse_args()
     kit = apk.Kit(HERE.parent, options.build.resolve() / "root", options.build.resolve())
     with step("downloads"):
         downloads.fetch(kit.build / "downloads")
         downloads.unpack(kit.build / "downloads", kit.root)
     artifacts = exported(kit.build / "models")
-    test_on_jvm(kit, artifacts, options.picture)
+    test_on_jvm(kit, artifacts, options.picture, options.images)
+    if options.jvm:
+        return
     with step("APK") as notes:
         result = apk.build_apk(kit, assets_of(kit, artifacts))
         notes.append(check_apk(kit, result))
@@ -80,14 +84,14 @@ def assets_of(kit: apk.Kit, artifacts: list[Path]) -> Path:
     return folder
 
 
-def test_on_jvm(kit: apk.Kit, artifacts: list[Path], picture: Path | None) -> None:
+def test_on_jvm(kit: apk.Kit, artifacts: list[Path], picture: Path | None, images: Path | None) -> None:
     """JUnit with cases from Python; the document that the benchmark makes; the picture."""
     from cases import write_cases
 
     cases, document = kit.build / "cases", kit.build / "document.json"
     with step("cases from Python"):
         for artifact in artifacts:
-            write_cases(artifact, cases)
+            write_cases(artifact, cases, images)
     with step("tests on the JVM") as notes:
         path = jvm.classes(kit, kit.build / "classes")
         libraries = jvm.native_libraries(kit, kit.build / "x86_64")
@@ -96,8 +100,8 @@ def test_on_jvm(kit: apk.Kit, artifacts: list[Path], picture: Path | None) -> No
         if count < LEAST_TESTS:
             raise Failed(f"only {count} tests ran")
         notes.append(f"{count} tests passed")
-        notes += re.findall(r"^labels .*", printed, re.MULTILINE)
         check_document(document)
+    print(*re.findall(r"^labels .*", printed, re.MULTILINE), sep="\n")
     if picture is not None:
         pixels = sorted((cases / SHIPPED).glob("[0-9]*.rgb.bin"))[:PICTURES]
         jvm.java(path, libraries, {}, "Render", kit.build / "models" / SHIPPED, picture, "256", "256", *pixels)

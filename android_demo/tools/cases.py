@@ -15,9 +15,9 @@ from onenet.tasks import task_of
 from onenet.tasks.segmentation import segment
 
 
-def evaluation_images() -> dict[str, Pixels]:
-    """The evaluation images by their names."""
-    return {path.stem: read_image(path) for path in find_images(default_evaluation() / "images")}
+def evaluation_images(folder: Path | None) -> dict[str, Pixels]:
+    """A folder's images by their names; the shipped evaluation images where none is named."""
+    return {path.stem: read_image(path) for path in find_images(folder or default_evaluation() / "images")}
 
 
 def others(images: dict[str, Pixels]) -> tuple[dict[str, Pixels], dict[str, Pixels]]:
@@ -30,14 +30,14 @@ def others(images: dict[str, Pixels]) -> tuple[dict[str, Pixels], dict[str, Pixe
     return stretched, tiled
 
 
-def write_cases(path: Path, out: Path) -> None:
+def write_cases(path: Path, out: Path, pictures: Path | None = None) -> None:
     """``out/FILE`` with cases.txt and raw files. Pictures that are run in tiles stand there as ``tiled NAME WIDTH HEIGHT``."""
     artifact = open_here(path)
     model, task = image_model(artifact), task_of(artifact.manifest.task)
     folder = out / path.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    images = evaluation_images()
+    images = evaluation_images(pictures)
     stretched, tiled = others(images)
     for name, pixels in {**images, **stretched}.items():
         write_case(folder, name, np.ascontiguousarray(pixels), artifact, model)

@@ -33,6 +33,17 @@ def bind(kit: Kit, libraries: list[Path], out: Path) -> None:
         (out / library.name).write_bytes(rebind(library.read_bytes(), names))
 
 
+def tflite_library(kit: Kit, abi: str) -> Path:
+    """TFLite's Android library for a kind of processor."""
+    return kit.root / "package/android/src/main/cpp/lib/tensorflow/jni" / abi / "libtensorflowlite_jni.so"
+
+
+def compile_runner(kit: Kit, compiler: str, out: Path) -> None:
+    """The program that runs models by such libraries."""
+    headers, source = kit.root / "aar/headers", kit.demo / "tools/emulated/run.c"
+    run([compiler, "-O1", "-Wall", "-Wextra", "-I", headers, "-o", out / "run", source, "-ldl"])
+
+
 class Emulator:
     """Runs models by the libraries of the APK, and by TFLite's for Android, on an emulated arm64 processor."""
 
@@ -41,10 +52,8 @@ class Emulator:
         self.scratch = kit.build / "emulated"
         self.scratch.mkdir(parents=True, exist_ok=True)
         compile_shim(kit, COMPILER, self.folder)
-        tflite = kit.root / "package/android/src/main/cpp/lib/tensorflow/jni" / ABI / "libtensorflowlite_jni.so"
-        bind(kit, [*apk_libraries, tflite], self.folder)
-        headers, source = kit.root / "aar/headers", kit.demo / "tools/emulated/run.c"
-        run([COMPILER, "-O1", "-Wall", "-Wextra", "-I", headers, "-o", self.folder / "run", source, "-ldl"])
+        bind(kit, [*apk_libraries, tflite_library(kit, ABI)], self.folder)
+        compile_runner(kit, COMPILER, self.folder)
 
     def run(self, artifact: Path, fed: bytes) -> bytes:
         """The output's bytes for the input's."""

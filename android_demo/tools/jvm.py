@@ -1,4 +1,4 @@
-"""The modules' own tests on this machine's JVM, with real inference by the Android build of ONNX Runtime for this processor."""
+"""The modules' own tests on this machine's JVM, with real inference by the Android builds of ONNX Runtime and TFLite for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from apk import Kit
-from emulated import bind, compile_shim
+from emulated import bind, compile_runner, compile_shim, tflite_library
 from steps import Failed, run
 
 HOST_ABI = "x86_64"
@@ -17,8 +17,8 @@ def classes(kit: Kit, out: Path) -> list[Path]:
     """Compile core, runtimes and their tests; the class path to run them with."""
     shutil.rmtree(out, ignore_errors=True)
     jars = [kit.jar("junit4"), kit.jar("hamcrest"), kit.runtime_jar]
-    stubs, path = sorted((kit.demo / "tools/stubs").rglob("*.java")), ":".join(map(str, jars))
-    sources = [*kit.sources("core"), *kit.sources("runtimes"), *stubs]
+    interpreter, path = sorted((kit.demo / "tools/interpreter").rglob("*.java")), ":".join(map(str, jars))
+    sources = [*kit.sources("core"), *kit.sources("runtimes"), *interpreter]
     lint = ["-Xlint:all,-options,-serial", "-Werror", "--release", "8", "-encoding", "UTF-8"]
     run(["javac", *lint, "-cp", path, "-d", out / "main", *sources])
     tests = [
@@ -32,15 +32,17 @@ def classes(kit: Kit, out: Path) -> list[Path]:
 
 
 def native_libraries(kit: Kit, out: Path) -> Path:
-    """The folder of ONNX Runtime's Android libraries for this processor, bound to glibc."""
+    """The folder of both runtimes' Android libraries for this processor, bound to glibc."""
     compile_shim(kit, "gcc", out)
-    bind(kit, sorted((kit.root / "aar/jni" / HOST_ABI).glob("*.so")), out)
+    bind(kit, [*sorted((kit.root / "aar/jni" / HOST_ABI).glob("*.so")), tflite_library(kit, HOST_ABI)], out)
+    compile_runner(kit, "gcc", out)
     return out
 
 
 def java(path: list[Path], libraries: Path, properties: dict[str, Path], *arguments: str | Path) -> str:
     """Run a class."""
-    options = [f"-D{name}={value}" for name, value in {**properties, "onnxruntime.native.path": libraries}.items()]
+    places = {**properties, "onnxruntime.native.path": libraries, "onenet.tflite": libraries}
+    options = [f"-D{name}={value}" for name, value in places.items()]
     environment = {"LD_LIBRARY_PATH": str(libraries), "ORT_DISABLE_TELEMETRY": "1"}
     return run(
         ["java", "-Djava.awt.headless=true", *options, "-cp", ":".join(map(str, path)), *arguments], environment=environment

@@ -130,9 +130,9 @@ def pictures_in(sources: list[Path]) -> list[Path]:
 
 def watch(segmenter: Segmenter, command: str, out: Path) -> None:
     """The camera's newest picture, again and again, until it ends or somebody presses Ctrl-C."""
-    shutil.copy(Path(__file__).with_name("live.html"), out)
     told = time.monotonic() - SHOWN_EVERY
     with tempfile.TemporaryFile() as said, Camera(command, said) as camera:
+        shutil.copy(Path(__file__).with_name("live.html"), out)
         try:
             for data in camera:
                 try:

@@ -63,11 +63,12 @@ class Ranking(Prediction):
         columns = zip(self.indices, self.names, self.probabilities)
         return [{"class": index, "name": name, "probability": round(value, 6)} for index, name, value in columns]
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path | str) -> None:
         """JSON: ``{"classes": [{"class": 3, "name": "cat", "probability": 0.93}, ...]}``, all classes."""
-        with temporary_folder(path.parent) as folder:
-            (folder / path.name).write_text(json.dumps({"classes": self.rows()}, indent=1) + "\n")
-            publish(folder / path.name, path)
+        file = Path(path)
+        with temporary_folder(file.parent) as folder:
+            (folder / file.name).write_text(json.dumps({"classes": self.rows()}, indent=1) + "\n")
+            publish(folder / file.name, file)
 
     def as_dict(self) -> dict[str, object]:
         """The likeliest five."""

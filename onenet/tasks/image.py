@@ -109,7 +109,7 @@ def make_plan(model: ImageModel, size: tuple[int, int], fit: Fit = "auto") -> Pl
 class Prediction:
     """What a model says of one image."""
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path | str) -> None:
         """Write it as the task's file; under its final name only when it is complete.
 
         Raises:

@@ -72,15 +72,16 @@ class Mask(Prediction):
     labels: Pixels
     classes: tuple[ClassSpec, ...]
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path | str) -> None:
         """A PNG of class indices with the classes' colours as its palette."""
         from PIL import Image
 
         picture = Image.fromarray(self.labels)
         picture.putpalette([part for each in self.classes for part in rgb(each.colour)])
-        with temporary_folder(path.parent) as folder:
-            picture.save(folder / path.name, "PNG")
-            publish(folder / path.name, path)
+        file = Path(path)
+        with temporary_folder(file.parent) as folder:
+            picture.save(folder / file.name, "PNG")
+            publish(folder / file.name, file)
 
     def overlay(self, pixels: Pixels, opacity: float = 0.5) -> Pixels:
         """The picture (H, W, 3) with each pixel's class colour over it; the first class, the background, stays clear.

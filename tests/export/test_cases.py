@@ -32,6 +32,7 @@ PROGRAMS = {
     "java": ("javac -Xlint:all -Werror Replay.java OnenetCases.java", "java Replay"),
     "javascript": ("node --check replay.mjs", "node replay.mjs"),
     "cpp": ("g++ -std=c++17 -Wall -Wextra -Werror -O1 replay.cpp -o replay", "./replay"),
+    "swift": ("swiftc -O -warnings-as-errors OnenetCases.swift main.swift -o replay-swift", "./replay-swift"),
 }
 """Of each language: how the app of ``REPLAY`` is made, and run."""
 

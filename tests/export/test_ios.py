@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +18,8 @@ from torch import nn
 import onenet
 from onenet.base.images import PREPROCESSING
 from onenet.base.quiet import quiet
-from onenet.exporters.cases import CHECKERS
+from onenet.calibration.samples import Samples
+from onenet.exporters.cases import CHECKERS, write_cases
 from onenet.exporters.coreml import METADATA, PREVIEW, model_path, preview
 from onenet.model import Model
 from onenet.models.build import build
@@ -67,6 +72,66 @@ def test_what_is_no_segmentation_of_one_picture_has_no_preview() -> None:
     two = ModelSpec("two", "segmentation", (IMAGE, grey), (LOGITS,), CLASSES)
     assert preview(SEGMENTATION).keys() == {"type", "params"}
     assert preview(classifier) == preview(two) == preview(ModelSpec("grey", "segmentation", (grey,), (LOGITS,), CLASSES)) == {}
+
+
+# --- the Swift code, where there is a compiler ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, Path], list[str]]:
+    """What the plain Swift part says of a manifest and a folder of cases."""
+    if shutil.which("swiftc") is None:
+        pytest.skip("swiftc is not installed")
+    program = tmp_path_factory.mktemp("swift") / "core"
+    plain = [IOS / "Sources/Segmentation" / f"{name}.swift" for name in ("Manifest", "Picture", "Mask")]
+    sources = [*plain, CHECKERS / "OnenetCases.swift", Path(__file__).parent / "replay_ios/main.swift"]
+    subprocess.run(["swiftc", "-O", "-warnings-as-errors", *sources, "-o", program], check=True)
+
+    def run(manifest: Path, cases: Path) -> list[str]:
+        done = subprocess.run([program, manifest, cases], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def cases(package: Path) -> Path:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 24)).astype(np.float32) / np.float32(255)
+    with quiet():
+        return write_cases(package, Samples.of_images("noise", pictures), package.parent / "cases")
+
+
+def test_the_swift_core_makes_of_pictures_what_python_makes(core, package: Path, cases: Path) -> None:  # type: ignore[no-untyped-def]
+    assert core(Path(f"{package}.json"), cases) == ["[165, 80, 128, 9, 8, 7] none 50 %, one 50 %"]
+
+
+def test_the_swift_core_names_what_is_wrong(core, package: Path, cases: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    shutil.copytree(cases, tmp_path / "wrong")
+    values = bytearray((cases / "larger.input.bin").read_bytes())
+    values[7] ^= 1  # the exponent of the second value
+    (tmp_path / "wrong/larger.input.bin").write_bytes(values)
+    first, *_ = core(Path(f"{package}.json"), tmp_path / "wrong")
+    assert first.startswith("larger: preprocessing: value 1 is ")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": 2}, "refused: The manifest has schema 2; this app reads 1."),
+        ({"task": "classification"}, "refused: This app shows masks of one colour picture; scene is for classification."),
+        ({"preprocessing": "other/1"}, "refused: scene needs the preprocessing other/1; this app has "),
+        ({"inputs": None}, "refused: The manifest is damaged. Export the model again."),
+        ({"schema": None}, "refused: The model holds no manifest of onenet."),
+        ({"tiling": {"image_size": [64, 64]}}, "refused: scene takes tiles of pictures of 64 x 64. Export it without --tile."),
+    ],
+)
+def test_the_swift_core_refuses(  # type: ignore[no-untyped-def]
+    core, package: Path, cases: Path, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    manifest = json.loads(Path(f"{package}.json").read_text())
+    (tmp_path / "changed.json").write_text(json.dumps({**manifest, **change}))
+    (line,) = core(tmp_path / "changed.json", cases)
+    assert line.startswith(said)
 
 
 # --- the Swift code as a text ---------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-// One inference by an Android native library that rebind.py bound to bionic.c:
+// Inferences by an Android native library that rebind.py bound to bionic.c:
 //
 //   run onnxruntime|tflite LIBRARY MODEL INPUT OUTPUT
 //
-// INPUT holds the bytes of the model's only input in its own type and layout; those of the first output go to OUTPUT.
+// INPUT holds the bytes of the model's only input in its own type and layout, of as many pictures as there are; those of the
+// first output go to OUTPUT. /dev/stdin and /dev/stdout will do: each output is written before the next input is read.
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>
 #include <stdio.h>
@@ -18,21 +19,21 @@ static void fail(const char* what) {
   exit(1);
 }
 
-static void* read_file(const char* path, size_t* size) {
-  FILE* file = fopen(path, "rb");
+static FILE* opened(const char* path, const char* how) {
+  FILE* file = fopen(path, how);
   if (!file) fail(path);
-  fseek(file, 0, SEEK_END);
-  *size = (size_t)ftell(file);
-  rewind(file);
-  void* data = malloc(*size);
-  if (fread(data, 1, *size, file) != *size) fail(path);
-  fclose(file);
-  return data;
+  return file;
 }
 
-static void write_file(const char* path, const void* data, size_t size) {
-  FILE* file = fopen(path, "wb");
-  if (!file || fwrite(data, 1, size, file) != size || fclose(file)) fail(path);
+// The next input; 0 where there is none.
+static int take(FILE* input, void* values, size_t size) {
+  const size_t found = fread(values, 1, size, input);
+  if (found && found != size) fail("INPUT does not hold whole inputs");
+  return found != 0;
+}
+
+static void give(FILE* output, const void* values, size_t size) {
+  if (fwrite(values, 1, size, output) != size || fflush(output)) fail("OUTPUT cannot be written");
 }
 
 static void* function(void* library, const char* name) {
@@ -46,7 +47,7 @@ static void check(OrtStatus* status) {
   if (status) fail(api->GetErrorMessage(status));
 }
 
-static void run_onnxruntime(void* library, const char* model, void* input, size_t size, const char* output) {
+static void run_onnxruntime(void* library, const char* model, FILE* input, FILE* output) {
   const OrtApiBase* base = ((const OrtApiBase* (*)(void))function(library, "OrtGetApiBase"))();
   api = base->GetApi(ORT_API_VERSION);
   OrtEnv* environment;
@@ -71,26 +72,33 @@ static void run_onnxruntime(void* library, const char* model, void* input, size_
   check(api->GetTensorElementType(tensor, &element));
   check(api->GetDimensionsCount(tensor, &rank));
   check(api->GetDimensions(tensor, shape, rank));
+  size_t size = element == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? 4 : 1;
+  for (size_t i = 0; i < rank; i++) size *= (size_t)shape[i];
+  void* fed_values = malloc(size);
   OrtMemoryInfo* memory;
-  OrtValue *value, *result = NULL;
+  OrtValue* value;
   check(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
-  check(api->CreateTensorWithDataAsOrtValue(memory, input, size, shape, rank, element, &value));
+  check(api->CreateTensorWithDataAsOrtValue(memory, fed_values, size, shape, rank, element, &value));
   const char *inputs[] = {fed}, *outputs[] = {given};
   const OrtValue* values[] = {value};
-  check(api->Run(session, NULL, inputs, values, 1, outputs, 1, &result));
-  OrtTensorTypeAndShapeInfo* info;
-  void* data;
-  check(api->GetTensorTypeAndShape(result, &info));
-  check(api->GetTensorShapeElementCount(info, &count));
-  check(api->GetTensorElementType(info, &element));
-  check(api->GetTensorMutableData(result, &data));
-  write_file(output, data, count * (element == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? 4 : 1));
+  while (take(input, fed_values, size)) {
+    OrtValue* result = NULL;
+    check(api->Run(session, NULL, inputs, values, 1, outputs, 1, &result));
+    OrtTensorTypeAndShapeInfo* info;
+    void* data;
+    check(api->GetTensorTypeAndShape(result, &info));
+    check(api->GetTensorShapeElementCount(info, &count));
+    check(api->GetTensorElementType(info, &element));
+    check(api->GetTensorMutableData(result, &data));
+    give(output, data, count * (element == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? 4 : 1));
+    api->ReleaseValue(result);
+  }
 }
 
 // TFLite's C interface gives out handles only.
 static void* call(void* library, const char* name, void* handle) { return ((void* (*)(void*))function(library, name))(handle); }
 
-static void run_tflite(void* library, const char* model, void* input, size_t size, const char* output) {
+static void run_tflite(void* library, const char* model, FILE* input, FILE* output) {
   void* file = call(library, "TfLiteModelCreateFromFile", (void*)model);
   void* options = call(library, "TfLiteInterpreterOptionsCreate", NULL);
   ((void (*)(void*, int))function(library, "TfLiteInterpreterOptionsSetNumThreads"))(options, 1);
@@ -98,11 +106,15 @@ static void run_tflite(void* library, const char* model, void* input, size_t siz
   if (!file || !interpreter) fail("the model cannot be opened");
   if (((int (*)(void*))function(library, "TfLiteInterpreterAllocateTensors"))(interpreter)) fail("no memory for tensors");
   void* fed = ((void* (*)(void*, int))function(library, "TfLiteInterpreterGetInputTensor"))(interpreter, 0);
-  if (((int (*)(void*, const void*, size_t))function(library, "TfLiteTensorCopyFromBuffer"))(fed, input, size)) fail("input");
-  if (((int (*)(void*))function(library, "TfLiteInterpreterInvoke"))(interpreter)) fail("the inference failed");
-  void* given = ((void* (*)(void*, int))function(library, "TfLiteInterpreterGetOutputTensor"))(interpreter, 0);
-  const size_t bytes = ((size_t (*)(void*))function(library, "TfLiteTensorByteSize"))(given);
-  write_file(output, call(library, "TfLiteTensorData", given), bytes);
+  size_t (*size_of)(void*) = (size_t (*)(void*))function(library, "TfLiteTensorByteSize");
+  const size_t size = size_of(fed);
+  void* values = malloc(size);
+  while (take(input, values, size)) {
+    if (((int (*)(void*, const void*, size_t))function(library, "TfLiteTensorCopyFromBuffer"))(fed, values, size)) fail("input");
+    if (((int (*)(void*))function(library, "TfLiteInterpreterInvoke"))(interpreter)) fail("the inference failed");
+    void* given = ((void* (*)(void*, int))function(library, "TfLiteInterpreterGetOutputTensor"))(interpreter, 0);
+    give(output, call(library, "TfLiteTensorData", given), size_of(given));
+  }
 }
 
 int main(int count, char** arguments) {
@@ -110,9 +122,8 @@ int main(int count, char** arguments) {
   memset(guard, 0, sizeof guard);
   void* library = dlopen(arguments[2], RTLD_NOW | RTLD_LOCAL);
   if (!library) fail(dlerror());
-  size_t size;
-  void* input = read_file(arguments[4], &size);
-  (strcmp(arguments[1], "tflite") ? run_onnxruntime : run_tflite)(library, arguments[3], input, size, arguments[5]);
+  FILE *input = opened(arguments[4], "rb"), *output = opened(arguments[5], "wb");
+  (strcmp(arguments[1], "tflite") ? run_onnxruntime : run_tflite)(library, arguments[3], input, output);
   fflush(stdout);
   _Exit(0);  // no destructors: those of a library whose C library is another one are not to be trusted
 }

@@ -125,7 +125,7 @@ def test_tiles_and_the_mask_they_are_pasted_into(tmp_path: Path) -> None:
     assert np.array_equal(mask.labels, pixels[..., 0] // 255)
     assert done == [1] * 6
     assert mask.lines() == ()
-    mask.write(tmp_path / "m.png")
+    mask.write(str(tmp_path / "m.png"))
     with Image.open(tmp_path / "m.png") as picture:
         assert picture.getpalette()[3:6] == [0xE6, 0x9F, 0]
         assert np.array_equal(np.asarray(picture), mask.labels)

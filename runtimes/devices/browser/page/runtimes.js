@@ -36,8 +36,20 @@ let litertStart;
 
 // LiteRT.js starts once for a page; the first threads stay.
 function started(litert, wasm, threads) {
-  litertStart ??= litert.loadLiteRt(new URL(wasm, location).href, {threads: threads > 1});
+  if (!litertStart) {
+    tellNotesAsNotes();
+    litertStart = litert.loadLiteRt(new URL(wasm, location).href, {threads: threads > 1});
+  }
   return litertStart;
+}
+
+// LiteRT.js writes everything to the console as an error, "INFO: ..." as well.
+function tellNotesAsNotes() {
+  const {error} = console, ways = {INFO: console.info, WARNING: console.warn};
+  console.error = (...words) => {
+    const [, kind] = /^(INFO|WARNING): /.exec(words[0]) ?? [];
+    (ways[kind] ?? error).apply(console, words);
+  };
 }
 
 function named(results, name) {

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import onenet.core.Cases;
 import onenet.core.Golden;
@@ -25,14 +26,16 @@ import onenet.core.Segmenter;
 import org.junit.Before;
 import org.junit.Test;
 
-/** Real inference of exported ONNX models on the JVM: the whole way of the app, against Python's. */
+/** Real inference of exported models on the JVM: the whole way of the app, against Python's. */
 public class InferenceTest {
     private final List<Cases> all = new ArrayList<Cases>();
 
     @Before
     public void read() throws Exception {
+        // In Gradle LiteRT has no library for this machine; tools/jvm.py gives it one.
+        boolean tflite = !System.getProperty("onenet.tflite", "").isEmpty();
         for (Cases each : Cases.all()) {
-            if (each.manifest.target.equals("onnx")) {
+            if (tflite || each.manifest.target.equals("onnx")) {
                 all.add(each);
             }
         }
@@ -47,12 +50,15 @@ public class InferenceTest {
                 boolean[] seen = new boolean[cases.manifest.classes.size()];
                 long same = 0;
                 long pixels = 0;
+                double worst = 1;
                 for (Cases.Case each : cases.cases) {
                     Mask mask = segmenter.segment(each.picture, each.fit);
                     double share = Cases.agreement(each.labels, mask.labels);
-                    assertTrue(cases.manifest.file + " " + each.name + ": " + share, share >= cases.leastLabels);
+                    double least = 1 - 10 * (1 - cases.leastLabels); // of one picture; of all together as many as asked
+                    assertTrue(cases.manifest.file + " " + each.name + ": " + share, share >= least);
                     same += Math.round(share * mask.labels.length);
                     pixels += mask.labels.length;
+                    worst = Math.min(worst, share);
                     for (byte label : each.labels) {
                         seen[label & 255] = true;
                     }
@@ -60,7 +66,10 @@ public class InferenceTest {
                 for (boolean each : seen) {
                     assertTrue("the pictures of " + cases.manifest.file + " do not show every class", each);
                 }
-                System.out.println("\nlabels " + cases.manifest.file + " " + 100.0 * same / pixels + " % of " + pixels);
+                assertTrue(cases.manifest.file + ": " + same + " of " + pixels, same >= cases.leastLabels * pixels);
+                double percent = 100.0 * same / pixels;
+                String figures = String.format(Locale.ROOT, "%.4f %% of %d, worst %.4f %%", percent, pixels, 100 * worst);
+                System.out.println("\nlabels " + cases.manifest.file + " " + figures);
             }
         }
     }

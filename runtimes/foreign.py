@@ -10,22 +10,41 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+
+from onenet.base.arrays import Array
 from onenet.base.files import publish, sha256_of, size_of, temporary_folder
 from onenet.base.text import shape_text
 from onenet.errors import NotShownError, RequestError
 from onenet.runtimes import golden, open_session, read_manifest
-from onenet.runtimes.artifact import read_sidecar, sidecar_of
-from onenet.runtimes.manifest import SCHEMA
+from onenet.runtimes.artifact import Artifact, read_sidecar, sidecar_of
+from onenet.runtimes.manifest import SCHEMA, parse_manifest
 from onenet.runtimes.session import Session
-from onenet.spec import Layout, TensorSpec
+from onenet.spec import Layout, TensorSpec, numbered_classes
 from onenet.targets import TARGETS
-from onenet.tasks import recognize
+from onenet.tasks import Task, recognize, task_of
+from onenet.tasks.image import ImageModel
 
 SOURCE = "another tool"
 """What the manifest of such a file has for the model that it was made of."""
 FOLDER = "foreign"
+LABELS = 256
+"""Classes of a file whose output holds labels, where nobody names them: what a mask can hold."""
 QUANTIZES = ("quantize", "qlinear")
 """In the names of operators, of every format, that only a quantized file has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """What a file from elsewhere does not say of itself, and ``onenet run`` must know."""
+
+    size: tuple[int, int] | None = None
+    """Height and width of its image, where the file leaves them open."""
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    """It takes (x - mean) / std of RGB in [0, 1], in the order of its channels."""
+    bgr: bool = False
+    class_names: tuple[str, ...] = ()
 
 
 def is_foreign(path: Path) -> bool:
@@ -147,3 +166,56 @@ def precision_of(session: Session) -> str:
         names = ""
     ends = any(spec.scale is not None for spec in (*session.inputs, *session.outputs))
     return "int8" if ends or any(each in names for each in QUANTIZES) else "fp32"
+
+
+# --- pictures through one ---------------------------------------------------
+
+
+def open_elsewhere(path: Path, threads: int | None, runtime: str | None, said: Elsewhere) -> tuple[Artifact, Task, ImageModel]:
+    """A file from elsewhere as a task runs it.
+
+    Args:
+        path: the file.
+        threads: of the runtime; None: its own choice.
+        runtime: its name; None: the first that opens the format.
+        said: what the user says of it.
+
+    Raises:
+        RequestError: its image has no fixed size, or it gives what no task makes a picture of.
+        ToolError: its runtime is missing or cannot load it.
+    """
+    manifest = parse_manifest(describe(path, said.size))
+    artifact = Artifact(path, manifest, open_session(path, threads, runtime=runtime))
+    feed, output = artifact.inputs[0], artifact.outputs[0].canonical()
+    if feed.layout == "other" or len(artifact.inputs) != 1:
+        raise RequestError(f"{path.name} takes {shape_text(feed.shape)}; one image is needed")
+
+    def compute(batch: Array) -> Array:
+        return artifact.run({feed.name: as_fed(batch, feed, said)})[output.name]
+
+    task = task_of(manifest.task)
+    if task.is_binary(output):
+        values = compute(np.full(feed.canonical().shape, 0.5, np.float32))
+        if values.min() >= 0 and values.max() <= 1:  # a sigmoid is in the file
+            output = dataclasses.replace(output, role="probabilities")
+    count = LABELS if output.role == "labels" else task.class_count(output)
+    names = ("background", *said.class_names) if len(said.class_names) == 1 and count == 2 else said.class_names
+    if names and output.role != "labels" and len(names) != count:
+        raise RequestError(f"{len(names)} class names were given; {path.name} has {count} classes")
+    classes = tuple(
+        dataclasses.replace(each, name=names[k] if k < len(names) else each.name)
+        for k, each in enumerate(numbered_classes(count))
+    )
+    inputs = tuple(spec.canonical() for spec in artifact.inputs)
+    model = ImageModel(path.name, inputs, output, classes, None, compute)
+    task.check_runs(model)
+    return artifact, task, model
+
+
+def as_fed(batch: Array, feed: TensorSpec, said: Elsewhere) -> Array:
+    """Pictures (N, C, H, W) in [0, 1] as a file takes them."""
+    if feed.dtype == "uint8" and feed.scale is None:
+        return np.rint(batch * 255).astype(np.uint8)
+    mean, std = (np.array(each, np.float32).reshape(1, -1, 1, 1) for each in (said.mean, said.std))
+    values: Array = ((batch[:, ::-1] if said.bgr else batch) - mean) / std
+    return values

@@ -17,6 +17,7 @@ from onenet.base.quiet import quiet
 from onenet.base.text import shape_text
 from onenet.errors import CheckError, OneNetError, RequestError
 from onenet.runtimes.artifact import Artifact, open_artifact
+from onenet.runtimes.foreign import Elsewhere, is_foreign, open_elsewhere
 from onenet.runtimes.parity import check_bytes
 from onenet.runtimes.sampler import DENOISER, STEPS, as_segmentation
 from onenet.runtimes.session import RuntimeInfo
@@ -122,6 +123,7 @@ def run(
     prompt: str | None = None,
     steps: int = STEPS,
     seed: int = 0,
+    elsewhere: Elsewhere | None = None,
     progress: Progress | None = None,
 ) -> RunResults:
     """Run images through an artifact, one after the other, in constant memory, and write a file for each.
@@ -129,7 +131,7 @@ def run(
     Of several images one that cannot be run is no end of the others: it is one of the results' ``failed``.
 
     Args:
-        artifact: made by ``export``, for a task that has something to write.
+        artifact: made by ``export``, for a task that has something to write; or by another tool, see ``elsewhere``.
         images: images of any size, or folders of them.
         out: folder for the files; beside each image unless given.
         fit: how an image of another size than the model's is run: ``tile`` keeps its scale and gives the result of the
@@ -139,6 +141,7 @@ def run(
         prompt: of a denoiser, the text whose mask is made; one of those that it was exported with.
         steps: of a denoiser, for each image.
         seed: of the noise that a denoiser begins with.
+        elsewhere: of a file that onenet did not make, how it takes its image.
         progress: told of every step, and of what should be known.
 
     Raises:
@@ -151,7 +154,12 @@ def run(
     path, shown = Path(artifact), progress or Progress()
     sources = images_in([images] if isinstance(images, (str, Path)) else images)
     shown.start(f"opening {path.name}")
-    opened, task, model = open_for_run(path, threads, runtime, shown, lambda found: what_runs(found, prompt, steps, seed))
+    if is_foreign(path):
+        opened, task, model = open_elsewhere(path, threads, runtime, elsewhere or Elsewhere())
+    elif elsewhere is not None:
+        raise RequestError(f"{path.name} was made by onenet, and says itself how it takes its image; leave that out")
+    else:
+        opened, task, model = open_for_run(path, threads, runtime, shown, lambda found: what_runs(found, prompt, steps, seed))
     files = files_of(sources, task, None if out is None else Path(out))
     results, failed = list[RunResult](), list[RunFailure]()
     for image, file in files.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -14,9 +16,28 @@ from onenet.errors import ToolError
 from onenet.targets import suffixes
 
 if TYPE_CHECKING:
+    from onenet.runtimes.foreign import Elsewhere
     from onenet.tasks.image import Fit
 
 EXAMPLE = "onenet run build/onenet-ed4_int8_tile64.tflite photo.jpg"
+
+
+foreign_option = functools.partial(typer.Option, rich_help_panel="A file that onenet did not make")
+
+
+def elsewhere(said: Mapping[str, object]) -> Elsewhere | None:
+    """What is said of a file that onenet did not make; None where nothing is.
+
+    Raises:
+        RequestError: a value that is none.
+    """
+    from onenet.models.facts import OPTIONS, Facts
+    from onenet.runtimes.foreign import Elsewhere
+
+    facts = Facts.read(said, OPTIONS)
+    if not facts:
+        return None
+    return Elsewhere(facts.input_size, facts.mean or (0.0,), facts.std or (1.0,), facts.bgr, facts.class_names or ())
 
 
 def command(
@@ -42,6 +63,16 @@ def command(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Of a denoiser, for each image.")] = 4,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the noise that a denoiser begins with.")] = 0,
+    input_size: Annotated[
+        tuple[int, int] | None, foreign_option(metavar="H W", help="Height and width of its image, where the file has none.")
+    ] = None,
+    mean: Annotated[
+        str | None,
+        foreign_option(metavar="NUMBERS", help="It takes (x - mean) / std of RGB in [0, 1]: numbers, imagenet or 0-255."),
+    ] = None,
+    std: Annotated[str | None, foreign_option(metavar="NUMBERS", help="See --mean.")] = None,
+    bgr: Annotated[bool, foreign_option("--bgr", help="It takes blue, green, red.")] = False,
+    class_names: Annotated[str | None, foreign_option(metavar="NAMES", help="a,b,c or a file with one on each line.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Run images of any size through an artifact, and write one file for each.
@@ -52,6 +83,7 @@ def command(
     Images are streamed tile by tile in constant memory. One that cannot be run does not end the others: the exit code is 3
     then. Needs the artifact's runtime, not torch.
     """
+    said = {"input_size": input_size, "mean": mean, "std": std, "bgr": bgr, "class_names": class_names}
     with console.Steps(silent=json) as shown:
         from onenet.runtimes.run import run
 
@@ -65,6 +97,7 @@ def command(
             prompt=prompt,
             steps=steps,
             seed=seed,
+            elsewhere=elsewhere(said),
             progress=shown,
         )
     peak = peak_bytes()

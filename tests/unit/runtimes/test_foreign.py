@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 import onenet
 from onenet.errors import CheckError, RequestError
 from onenet.runtimes.artifact import manifest_of
-from onenet.runtimes.foreign import adopted, describe, is_foreign, layout_of
+from onenet.runtimes.foreign import Elsewhere, adopted, describe, is_foreign, layout_of
 from onenet.runtimes.verify import verify
+from tests.unit.cli.invoked import refused, run
 
 
 def written(folder: Path, shape: tuple[int | str, ...] = (1, 3, 8, 12), name: str = "theirs.onnx") -> Path:
@@ -77,3 +81,47 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
     (tmp_path / "theirs.onnx.data").write_bytes(b"weights")
     with pytest.raises(RequestError, match=r"keeps its weights in theirs\.onnx\.data; a device is given one file"):
         onenet.bench(path, out=tmp_path / "found")
+
+
+def segmenter(folder: Path, channels: int, activation: str = "Identity") -> Path:
+    """Of a picture, class 1 where red is more than (0.5 - mean) / std; ``channels`` of 1 or 2."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 4, 6))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, channels, 4, 6))
+    weights = np.zeros((channels, 3, 1, 1), np.float32)
+    weights[-1, 0] = 1
+    kernel = helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.flatten().tolist())
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node(activation, ["c"], ["y"])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], [kernel]), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    )
+    onnx.save(model, folder / "theirs.onnx")
+    return folder / "theirs.onnx"
+
+
+@pytest.mark.parametrize(("channels", "activation"), [(2, "Identity"), (1, "Identity"), (1, "Sigmoid")])
+def test_pictures_run_through_it(channels: int, activation: str, tmp_path: Path) -> None:
+    path = segmenter(tmp_path, channels, activation)
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[:, 3:, 0], pixels[:, :3, 2] = 200, 200  # red on the right, blue on the left
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for bgr, right in ((False, True), (True, False)):
+        said = Elsewhere(mean=(0.5,), std=(0.25,), bgr=bgr, class_names=("road",))
+        if channels == 2:
+            said = dataclasses.replace(said, class_names=("ground", "road"))
+        (result,) = onenet.run(path, tmp_path / "a.png", out=tmp_path, elsewhere=said)
+        with Image.open(result.file) as mask:
+            labels = np.asarray(mask)
+        assert labels.tolist() == [[0 if right else 1] * 3 + [1 if right else 0] * 3] * 4
+    with pytest.raises(RequestError, match=r"3 class names were given; theirs\.onnx has 2 classes"):
+        onenet.run(path, tmp_path / "a.png", elsewhere=Elsewhere(class_names=("a", "b", "c")))
+
+
+def test_the_command_and_what_it_refuses(tmp_path: Path) -> None:
+    path = segmenter(tmp_path, 2)
+    Image.new("RGB", (6, 4), (255, 0, 0)).save(tmp_path / "a.png")
+    result = run("run", str(path), str(tmp_path / "a.png"), "--mean", "imagenet", "--class-names", "ground,road", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "a.mask.png").exists()
+    assert "--mean takes imagenet or 0-255" in refused("run", str(path), str(tmp_path / "a.png"), "--mean", "imagnet")
+    ours = adopted(path, tmp_path / "out")
+    assert "says itself how it takes its image" in refused("run", str(ours), str(tmp_path / "a.png"), "--bgr")

@@ -215,7 +215,8 @@ def open_elsewhere(path: Path, threads: int | None, runtime: str | None, said: E
 def as_fed(batch: Array, feed: TensorSpec, said: Elsewhere) -> Array:
     """Pictures (N, C, H, W) in [0, 1] as a file takes them."""
     if feed.dtype == "uint8" and feed.scale is None:
-        return np.rint(batch * 255).astype(np.uint8)
+        pixels: Array = np.rint(batch * 255).astype(np.uint8)
+        return pixels
     mean, std = (np.array(each, np.float32).reshape(1, -1, 1, 1) for each in (said.mean, said.std))
     values: Array = ((batch[:, ::-1] if said.bgr else batch) - mean) / std
     return values

@@ -109,10 +109,14 @@ def load_pytorch(path: Path) -> Any:
 
 
 def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict without what is in front of all of its names, of ``WRAPPERS``, however often."""
-    state = dict(state)
-    while state and len(heads := {key.partition(".")[0] for key in state}) == 1 and heads <= set(WRAPPERS):
-        state = {key.partition(".")[2]: value for key, value in state.items()}
+    """A state dict without what is in front of names, of ``WRAPPERS``, however often.
+
+    For published systems, whose names never begin so. What stands beside the network, such as a loss, is left out.
+    """
+    state = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
+    while len(heads := {key.partition(".")[0] for key in state} & set(WRAPPERS)) == 1:
+        prefix = f"{heads.pop()}."
+        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     return state
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
+import onenet
+from tests.house.product import REPOSITORY
 from tests.shared import made_once
 from tests.unit.cli.invoked import refused, run
 
@@ -221,6 +224,15 @@ def test_one_command_from_a_lightning_checkpoint_to_checked_int8_files(user: Pat
     assert Path(again["path"]).read_bytes() == file.read_bytes()
     said = refused("export", "--model", "net.py:make", "--mean", "0.5", *DATA)
     assert "mean is 0.5 by the options and 0.485,0.456,0.406 by model.toml; say it in one place" in said
+
+
+def test_the_python_of_the_page_runs(user: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "bring-your-own.md").read_text(), re.DOTALL)
+    (user / "make.ckpt").rename("last.ckpt")
+    scope = {"onenet": onenet}
+    exec(code, scope)
+    model: Any = scope["model"]
+    assert [each.name for each in model.spec.classes] == ["background", "road"]
 
 
 def test_what_was_forgotten_is_said(user: Path) -> None:

@@ -101,3 +101,17 @@ def test_what_failed_is_a_row_and_a_reason_within_80_columns(
     place = next(number for number, line in enumerate(lines) if line.startswith("coreml fp32:"))
     assert " ".join(" ".join(lines[place:]).split()) == f"coreml fp32: {exports.failed[0].reason}"
     assert printed.err == ("  last words of [a] converter\n" if verbose else "")
+
+
+@pytest.mark.parametrize(
+    ("drawn", "says"), [("", "the own weights of make."), ("2 of 4 tensors (a, b)", "random: 2 of 4 tensors (a, b).")]
+)
+def test_a_factorys_own_weights_are_said(drawn: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exports = exports_with_a_failure()
+    source = {"weights": "from the factory", **({"drawn": drawn} if drawn else {})}
+    exports[0].manifest.update(source=source, name="make")
+    console.print_exported(exports)
+    assert says in " ".join(capsys.readouterr().out.split())
+    exports[0].manifest["source"] = {"weights": "last.ckpt"}
+    console.print_exported(exports)
+    assert "No --weights" not in capsys.readouterr().out

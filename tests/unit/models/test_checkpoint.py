@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from onenet.model import Model
+from onenet.models import REGISTRY
 from onenet.models.build import build
+from onenet.models.checkpoint import WRAPPERS
+from onenet.models.facts import Facts
 from tests.conftest import awkward_onenet
 from tests.unit.refused import refused
 
@@ -48,6 +52,23 @@ def test_nested_state_dicts_and_the_prefix_of_dataparallel(tmp_path: Path, train
     content = {key: {f"module.{name}": value for name, value in trained.items()}, "epoch": 7, "loss": 0.25}
     model = build("onenet-ed4", weights=save(tmp_path / "last.pth", content), input_size=SIZE)
     assert all(torch.equal(value, trained[key]) for key, value in parameters(model).items())
+
+
+def test_a_training_class_around_a_published_system(tmp_path: Path, trained: dict[str, Tensor]) -> None:
+    state = {f"model._orig_mod.{key}": value for key, value in trained.items()} | {"loss.weight": torch.ones(3)}
+    path = save(tmp_path / "last.ckpt", {"state_dict": state, "hyper_parameters": {"lr": 0.1}})
+    model = build("onenet-ed4", weights=path, input_size=SIZE)
+    assert all(torch.equal(value, trained[key]) for key, value in parameters(model).items())
+    named = build("onenet-ed4", weights=path, input_size=SIZE, facts=Facts(class_names=("a", "b", "c"), mean=(0.5,)))
+    assert [each.name for each in named.spec.classes] == ["a", "b", "c"] and "mean 0.5" in named.spec.normalisation
+
+
+@pytest.mark.parametrize("name", list(REGISTRY))
+def test_no_published_systems_names_begin_like_a_wrapper(name: str) -> None:
+    system = importlib.import_module(REGISTRY[name].builder).SYSTEM
+    with torch.device("meta"):
+        module = system.create(system.configure(REGISTRY[name].options, None, None, {}))
+    assert not {key.partition(".")[0] for key in module.state_dict()} & set(WRAPPERS)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from onenet.base.text import first_line
-from onenet.errors import RequestError
+from onenet.errors import OneNetError, RequestError
 from onenet.model import Model
 from onenet.models.checkpoint import state_sha256
 from onenet.models.endings import recorded, signature_of
@@ -219,6 +219,8 @@ def make_foreign(factory: nn.Module | Callable[[], object]) -> tuple[nn.Module, 
     name = name if name.isidentifier() else "model"  # a lambda, or an object that can be called
     try:
         made = factory()
+    except OneNetError:
+        raise
     except (Exception, SystemExit) as error:  # whatever the user's factory raises
         raise RequestError(f"factory {name}() failed: {type(error).__name__}: {first_line(error)}") from error
     module, spec = made if isinstance(made, tuple) and len(made) == 2 else (made, None)

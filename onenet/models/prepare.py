@@ -248,7 +248,10 @@ def with_classes(spec: ModelSpec, facts: Facts) -> ModelSpec:
     if names is not None and count == 2 and len(names) == 1:
         names = ("background", *names)
     if names is not None and len(names) != count:
-        raise RequestError(f"{len(names)} class names were given ({shown(names[:4])}, ...); {spec.name} has {count} classes")
+        raise RequestError(
+            f"{len(names)} class names were given ({shown(names[:4])}{', ...' if names[4:] else ''}); {spec.name} has {count} "
+            "classes"
+        )
     if colours is not None and len(colours) < count:
         raise RequestError(f"the palette has {len(colours)} colours; {spec.name} has {count} classes")
     own = spec.classes or numbered_classes(count)

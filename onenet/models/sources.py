@@ -174,7 +174,7 @@ def module_of_name(name: str) -> ModuleType:
             f"model {name!a:.100} is neither a file nor a module; write {FORMS}{near(name, (*REGISTRY, *LIBRARIES))}"
         )
     on_path(Path.cwd())
-    return imported(name, f"module {name}")
+    return imported(name, f"module {name}", near(name, LIBRARIES))
 
 
 def on_path(folder: Path) -> None:
@@ -184,18 +184,19 @@ def on_path(folder: Path) -> None:
         importlib.invalidate_caches()
 
 
-def imported(name: str, what: str) -> ModuleType:
+def imported(name: str, what: str, hint: str = "") -> ModuleType:
     """A module by its import name."""
-    run_code(lambda: importlib.import_module(name), what)
+    run_code(lambda: importlib.import_module(name), what, hint)
     return sys.modules[name]
 
 
-def run_code(code: Callable[[], object], what: str) -> None:
-    """
+def run_code(code: Callable[[], object], what: str, hint: str = "") -> None:
+    """Run somebody's code; ``hint`` ends the message where it fails.
+
     Raises:
         RequestError: it raises anything.
     """
     try:
         code()
     except (Exception, SystemExit) as error:  # whatever the user's file raises
-        raise RequestError(f"{what} fails to import: {type(error).__name__}: {first_line(error)}") from error
+        raise RequestError(f"{what} fails to import: {type(error).__name__}: {first_line(error)}{hint}") from error

@@ -112,7 +112,7 @@ def test_classes_and_threshold() -> None:
     assert (one.spec.threshold, one.spec.ignore_index) == (0.25, 7)
     assert build(Net(1), input_size=SIZE).spec.threshold == 0.5
     refused(
-        "3 class names were given (a,b,c, ...); Net has 2 classes",
+        "3 class names were given (a,b,c); Net has 2 classes",
         Net(2),
         input_size=SIZE,
         facts=Facts(class_names=("a", "b", "c")),

@@ -81,6 +81,7 @@ def test_a_file_in_a_package_and_a_module(tmp_path: Path, monkeypatch: pytest.Mo
     assert build("hour_package.net:make", input_size=SIZE).spec.outputs[0].shape[1] == 7
     assert build("torch.nn:Identity", input_size=SIZE).spec.name == "Identity"
     refused("module hour_nothing fails to import: ModuleNotFoundError", "hour_nothing:make")
+    refused("No module named 'torchvison'; did you mean torchvision?", "torchvison:resnet18")
     refused(
         "hour_package.net has no callable 'maker'; found: make, fixed, Outputs; did you mean make?", "hour_package.net:maker"
     )

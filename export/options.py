@@ -252,7 +252,9 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         for name, kind in kinds().items():
-            object.__setattr__(self, name, kind.read(long_name(name), getattr(self, name)))
+            value = getattr(self, name)
+            value = as_text(value) if name in LISTS else value
+            object.__setattr__(self, name, kind.read(long_name(name), value))
         for name in ("target", "precision"):
             texts = [part.strip() for text in getattr(self, name) for part in text.split(",")]
             object.__setattr__(self, name, tuple(texts))
@@ -287,6 +289,16 @@ FACT_NAMES = (
     *("output_key", "resize_output", "ema"),
 )
 """Fields that describe a network beside its code and weights."""
+
+
+LISTS = ("mean", "std", "class_names")
+"""Those that Python and a campaign may also give as lists."""
+
+
+def as_text(value: object) -> object:
+    """A list of numbers or names as the command line has it, with commas; any other value as it is."""
+    parts = [str(part) for part in value] if isinstance(value, (list, tuple)) else []
+    return ",".join(parts) if parts and not any("," in part for part in parts) else value
 
 
 def long_name(name: str) -> str:

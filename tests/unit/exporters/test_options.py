@@ -19,6 +19,13 @@ class Depth(Task):
     metrics = (Metric("delta", "delta", headline=True),)
 
 
+def test_lists_of_numbers_and_names() -> None:
+    options = ExportOptions.from_entry({"mean": [0.5, 0.25, 0], "class-names": ["a", "b c"], "std": "imagenet"})
+    assert (options.mean, options.class_names, options.std) == ("0.5,0.25,0", "a,b c", "imagenet")
+    with pytest.raises(RequestError, match="class-names takes a text"):
+        ExportOptions.from_entry({"class-names": ["a, b", "c"]})
+
+
 def test_defaults_are_the_command_s() -> None:
     options = ExportOptions()
     assert (list(options.target), options.precisions) == (["tflite"], ["fp32"])

@@ -232,7 +232,7 @@ class ExportOptions:
     evaluation: Path | None = option(
         None,
         RESULT,
-        "Images to compare with the float model on; with images/ and labels/, mIoU as well.",
+        "Images to compare with the float model on; with images/ and masks/ or labels/, mIoU as well.",
         metavar="DIR",
     )
     for_android: Path | None = option(

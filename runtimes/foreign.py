@@ -18,15 +18,13 @@ from onenet.base.text import shape_text
 from onenet.errors import NotShownError, RequestError
 from onenet.runtimes import golden, open_session, read_manifest
 from onenet.runtimes.artifact import Artifact, read_sidecar, sidecar_of
-from onenet.runtimes.manifest import SCHEMA, parse_manifest
+from onenet.runtimes.manifest import ANOTHER_TOOL, SCHEMA, parse_manifest
 from onenet.runtimes.session import Session
 from onenet.spec import Layout, TensorSpec, numbered_classes
 from onenet.targets import TARGETS
 from onenet.tasks import Task, recognize, task_of
 from onenet.tasks.image import ImageModel
 
-SOURCE = "another tool"
-"""What the manifest of such a file has for the model that it was made of."""
 FOLDER = "foreign"
 LABELS = 256
 """Classes of a file whose output holds labels, where nobody names them: what a mask can hold."""
@@ -117,7 +115,7 @@ def describe(path: Path, size: tuple[int, int] | None = None) -> dict[str, objec
         "inputs": [dataclasses.asdict(spec) for spec in inputs],
         "outputs": [dataclasses.asdict(spec) for spec in roles],
         "classes": [],
-        "source": {"model": SOURCE},
+        "source": {"model": ANOTHER_TOOL},
         "golden": {"inputs": samples, "outputs": []},
     }
 

@@ -16,6 +16,8 @@ SCHEMA = 1
 """The manifest schema this version reads."""
 NEEDED = ("target", "precision", "inputs", "outputs", "golden")
 """Entries without which an artifact says too little to be run and checked."""
+ANOTHER_TOOL = "another tool"
+"""What the manifest of a file from elsewhere has for the model that it was made of."""
 COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
@@ -47,6 +49,11 @@ class Manifest:
     """Of an output with one channel: the probability above which a pixel is class 1."""
     content: Mapping[str, Any] = field(default_factory=dict)
     """All of it as the JSON has it. The golden pair is read from here, by ``parity.read_golden``."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it was written for a file that onenet did not make, and which has no golden outputs."""
+        return self.source.get("model") == ANOTHER_TOOL
 
     @property
     def untrained(self) -> bool:

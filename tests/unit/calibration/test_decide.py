@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import onenet
-from onenet.calibration.decide import WORTH, attempt, decide, generalizes, output_error
+from onenet.calibration.decide import WORTH, apart_in, attempt, decide, generalizes, output_error
 from onenet.calibration.inputs import sha256
-from onenet.calibration.observe import Calibration, observe
+from onenet.calibration.observe import Calibration, observe, trace
 from onenet.calibration.quantized import QuantizedModel
 from onenet.calibration.recipe import INT8, W8, Recipe
 from onenet.calibration.record import CalibrationRecord
@@ -221,6 +221,8 @@ class Ended(nn.Module):
         gate = self.gate(values)
         if self.way == "joined":
             return gate, torch.cat([gate, values], 1)
+        if self.way == "beside another":  # the three share the fixed scale
+            return gate, torch.cat([gate, self.gate(-values)], 1)
         return F.pixel_shuffle(gate, 2) if self.way == "moved" else gate
 
 
@@ -251,12 +253,15 @@ def test_an_output_that_fills_little_of_a_fixed_scale_has_its_own(name: str, way
     assert str(again.reference.graph) == str(found.reference.graph)
 
 
-@pytest.mark.parametrize("way", ["as it is", "moved", "joined"])
+@pytest.mark.parametrize("way", ["as it is", "moved", "joined", "beside another"])
 @pytest.mark.parametrize("name", ENDS)
 def test_one_that_fills_it_has_the_fixed_scale(name: str, way: str) -> None:
     found = decide(ended(name, 6.0, way), PLAIN)
     assert end_of(found)[0] == pytest.approx({"sigmoid": 1 / 256, "hard sigmoid": 1 / 255, "tanh": 1 / 128}[name])
-    assert end_of(found) == end_of(onenet.calibrate(found.model, found.record))
+    again = onenet.calibrate(found.model, found.record)
+    assert end_of(found) == end_of(again)
+    assert str(again.reference.graph) == str(found.reference.graph)
+    assert not apart_in(trace(found.model), found.record)
 
 
 @pytest.mark.parametrize("name", ENDS)

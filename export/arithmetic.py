@@ -7,7 +7,7 @@ apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ MOVES = 1_000_003
 """How many moves are drawn; they repeat, and a prime number of them fits no row."""
 
 
+Axes = int | list[int] | None
 Arithmetic = Callable[[Operator, tuple[Any, ...], dict[str, Any]], Any]
 """From an operator and its arguments to its results."""
 
@@ -64,14 +65,16 @@ def in_sequence(operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any
 
     PyTorch adds pairs of sums, which loses far less over thousands of values: 3e-7 where TFLite's variance of 64x64 loses 2e-5.
     """
-    with InSequence():
+    with InSequence():  # type: ignore[no-untyped-call]  # it inherits its constructor
         return operator(*args, **kwargs)
 
 
 class InSequence(TorchDispatchMode):
     """Computes means, sums and variances in sequence, also those inside norms."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Operator, types: object, args: tuple[Any, ...] = (), kwargs: Mapping[str, object] | None = None
+    ) -> object:
         """One operator, below whatever else PyTorch takes apart."""
         del types
         if func in BATCH_NORMS:  # instance norm is one of its own statistics
@@ -83,7 +86,7 @@ class InSequence(TorchDispatchMode):
         return reduce(*args, **(kwargs or {}))
 
 
-def sum_in_sequence(values: Tensor, axes: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
+def sum_in_sequence(values: Tensor, axes: Axes = None, keepdim: bool = False, **_: object) -> Tensor:
     """``aten.sum.dim_IntList``."""
     every = range(values.dim())
     gone = [axis % values.dim() for axis in ([axes] if isinstance(axes, int) else axes or every)]
@@ -93,14 +96,14 @@ def sum_in_sequence(values: Tensor, axes: Any = None, keepdim: bool = False, **_
     return found.reshape([1 if axis in gone else values.shape[axis] for axis in every]) if keepdim else found
 
 
-def mean_in_sequence(values: Tensor, axes: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
+def mean_in_sequence(values: Tensor, axes: Axes = None, keepdim: bool = False, **_: object) -> Tensor:
     """``aten.mean.dim``."""
     found = sum_in_sequence(values, axes, keepdim)
     return found / (values.numel() // max(found.numel(), 1))
 
 
 def variance_in_sequence(
-    values: Tensor, axes: Any = None, *, correction: float | None = None, keepdim: bool = False
+    values: Tensor, axes: Axes = None, *, correction: float | None = None, keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:
     """``aten.var_mean.correction``."""
     mean = mean_in_sequence(values, axes, keepdim=True)
@@ -135,7 +138,7 @@ def group_norm_in_sequence(
 BATCH_NORMS = (
     *(aten.native_batch_norm.default, aten._native_batch_norm_legit.no_stats, aten._native_batch_norm_legit.default),
 )
-REDUCTIONS: dict[Any, Callable[..., Any]] = {
+REDUCTIONS: dict[object, Operator] = {
     aten.sum.dim_IntList: sum_in_sequence,
     aten.sum.default: sum_in_sequence,
     aten.mean.dim: mean_in_sequence,

@@ -472,11 +472,11 @@ def test_all_unknown_operators_are_listed_in_one_line(unknown: Path) -> None:
 
 
 def test_an_unknown_argument_and_its_unknown_value_are_listed(made: Path) -> None:
-    path = made / "interleaved.mlpackage"
+    path = made / "batched.mlpackage"
 
     @mb.program(input_specs=[mb.TensorSpec(shape=(1, 2, 3, 4))], opset_version=ct.target.iOS17)
     def program(image: Any) -> Any:
-        return mb.concat(values=[image, image], axis=1, interleave=True, name="logits")
+        return mb.gather(x=image, indices=np.zeros((1, 2), np.int32), axis=1, batch_dims=1, name="logits")
 
     save(program, path, (1, 2, 3, 4))
     model = coreml.read_model(path)
@@ -484,7 +484,28 @@ def test_an_unknown_argument_and_its_unknown_value_are_listed(made: Path) -> Non
     block.operations[-1].inputs["moonphase"].arguments.add().name = "image"
     (path / coreml.MODEL).write_bytes(model.SerializeToString())
     package = CoreMLPackage(path, native=False)
-    assert "does not know concat with interleave=True, concat with moonphase;" in package.runtime.kernels
+    assert "does not know gather with batch_dims=1, gather with moonphase;" in package.runtime.kernels
+
+
+class Woven(torch.nn.Module):
+    """Channels of two tensors in turn: coremltools makes one ``concat`` of it, with interleave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(8, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        found = self.first(image)
+        result: torch.Tensor = self.last(torch.stack([found, 2 * found], 2).flatten(1, 2))
+        return result
+
+
+def test_channels_in_turn_are_evaluated(tmp_path: Path) -> None:
+    made = onenet.export(onenet.build(Woven, input_size=(8, 12)), target="coreml", precision="fp32", out=tmp_path)
+    assert made.verification is not None and made.verification.passed
+    (block,) = coreml.main_blocks(coreml.read_model(made.path), made.path)
+    assert any(each.type == "concat" and "interleave" in each.inputs for each in block.operations)
 
 
 @ON_LINUX

@@ -25,11 +25,18 @@ def check_size(shape: Sequence[int]) -> None:
         raise ValueError(f"a tensor of {'x'.join(map(str, shape))} values was asked for; at most {LARGEST} are supported")
 
 
-def concat(values: list[Array], axis: int, interleave: Literal[False] = False) -> Array:
-    """MIL ``concat`` (tensor_operation): values joined along ``axis``; their other axes are equal."""
-    del interleave
+def concat(values: list[Array], axis: int, interleave: bool = False) -> Array:
+    """MIL ``concat`` (tensor_operation): values joined along ``axis``; their other axes are equal.
+
+    With ``interleave`` the first of each, then the second of each, and so on: of values of one shape.
+    """
     check_size((sum(each.size for each in values),))
-    return np.concatenate(values, axis)
+    if not interleave:
+        return np.concatenate(values, axis)
+    axis %= values[0].ndim
+    shape = list(values[0].shape)
+    shape[axis] *= len(values)
+    return np.stack(values, axis + 1).reshape(shape)
 
 
 def crop(x: Array, crop_height: Ints, crop_width: Ints) -> Array:

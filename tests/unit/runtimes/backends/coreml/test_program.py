@@ -515,6 +515,8 @@ def test_several_tensors() -> None:
     parts = [X, random(2, 2, 5, 7, seed=1), random(2, 1, 5, 7, seed=2)]
     whole = np.concatenate(parts, 1)
     assert np.array_equal(compute("concat", values=parts, axis=-3), whole)
+    woven = compute("concat", values=[X, -X], axis=-3, interleave=True)
+    assert np.array_equal(woven[:, ::2], X) and np.array_equal(woven[:, 1::2], -X) and woven.shape[1] == 2 * X.shape[1]
     assert all(map(np.array_equal, compute("split", x=whole, axis=1, split_sizes=(3, 2, 1)), parts))
     assert all(map(np.array_equal, compute("split", x=whole, axis=1, num_splits=2), np.split(whole, 2, 1)))
     assert np.array_equal(compute("stack", values=[X, -X], axis=1), np.stack([X, -X], 1))

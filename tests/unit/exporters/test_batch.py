@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
+from torch import nn
 
 import onenet
 from onenet.base.progress import Progress
+from onenet.calibration.samples import LabelledImages, Samples
 from onenet.errors import CheckError, ConversionError, OneNetError, RequestError, ToolError
-from onenet.exporters.batch import export_all
+from onenet.exporters.batch import export_all, load_evaluation
 from onenet.exporters.options import ExportOptions
 from onenet.exporters.results import ExportedArtifact
 
@@ -134,3 +138,24 @@ def test_a_calibration_that_fails_does_not_end_other_precisions(
     with pytest.raises(kind) as caught:  # of the same reason for every target there is one line
         onenet.export_all(ExportOptions(target=("tflite", "onnx"), int8=True, **options))
     assert str(caught.value) == reason
+
+
+class Two(nn.Module):
+    """Two outputs, which no task scores."""
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": image[:, :2] * 2, "aux": image.mean((2, 3))}
+
+
+def test_masks_that_nothing_is_scored_against_are_refused(tmp_path: Path) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / part / "a.png")
+    options = ExportOptions(evaluation=tmp_path)
+    with pytest.raises(RequestError, match=r"has masks, and Two gives out .*: --output-key chooses one of several outputs"):
+        load_evaluation(options, onenet.build(Two(), input_size=(8, 8)))
+    chosen = onenet.build(Two(), input_size=(8, 8), facts=onenet.Facts(output_key="out"))
+    found = load_evaluation(options, chosen)
+    assert isinstance(found, LabelledImages) and found.labels.shape == (1, 8, 8)
+    alone = load_evaluation(ExportOptions(evaluation=tmp_path / "images"), onenet.build(Two(), input_size=(8, 8)))
+    assert isinstance(alone, Samples) and len(alone) == 1

@@ -22,6 +22,8 @@ from onenet.errors import CheckError, ConversionError, OneNetError, RequestError
 
 HOURS = 6
 """After which an export is given up."""
+PROGRAM = "import sys; sys.path[:] = {path!r}; from onenet.cli.app import main; main()"
+"""Not ``-m``: that would look for every module in the campaign's folder first, where a checkout of onenet may lie."""
 CORES_EACH = 2
 """Cores that one export takes: converters use little more."""
 
@@ -63,7 +65,8 @@ def export(task: Export) -> Exported:
         OneNetError: there is none; as the command would have ended.
     """
     with temporary_folder() as folder:
-        command = [sys.executable, "-m", "onenet.cli.app", "export", *task.arguments, "--out", str(folder), "--json"]
+        program = PROGRAM.format(path=sys.path)
+        command = [sys.executable, "-c", program, "export", *task.arguments, "--out", str(folder), "--json"]
         own = {LIFELINE: "1"}
         done = converse(command, what="the export", seconds=3600 * HOURS, hold=True, environment=own, folder=task.folder)
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]

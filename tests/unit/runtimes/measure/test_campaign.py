@@ -343,6 +343,14 @@ def test_an_export_that_fails_whole_is_one_error(monkeypatch: pytest.MonkeyPatch
         executors.export(executors.Export("key", (), "."))
 
 
+def test_no_module_of_the_campaign_s_folder_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "onenet").mkdir()  # a checkout
+    for name in ("json", "numpy", "typer"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)")
+    with pytest.raises(RequestError, match="nothing"):
+        executors.export(executors.Export("key", ("--target", "nothing"), str(tmp_path)))
+
+
 def test_a_budget_that_is_not_held_is_exit_code_1(artifact: Path, tmp_path: Path) -> None:
     budget = tmp_path / "budget.toml"
     for limit, code in ((0.5, 1), (2.0, 0)):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_arg
 
@@ -165,7 +165,8 @@ def shift_biases(program: GraphModule, record: CalibrationRecord) -> None:
             bias = bias + operator.attrgetter(str(old.target))(program).detach()
         # A new constant, because two layers may share one bias.
         name = f"bias_of_{node.name}"
-        program.register_buffer(name, bias)
+        # A parameter: torchao puts one in its place where it folds a batch norm that lowering had to leave.
+        program.register_parameter(name, nn.Parameter(bias, requires_grad=False))
         with program.graph.inserting_before(node):
             constant = program.graph.get_attr(name)
         constant.meta["val"] = torch.empty_like(bias, device="meta")

@@ -8,6 +8,7 @@ The line "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." on stderr sta
 from __future__ import annotations
 
 import functools
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,8 @@ from onenet.spec import TensorSpec
 IDENTIFIER = b"TFL3"
 INTERPRETERS = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 """Distribution -> the module that holds its interpreter."""
+MOVES = ("TRANSPOSE", "RESHAPE")
+PART = re.compile(r"\.\d+$")
 DAMAGED = (struct.error, IndexError, TypeError, ValueError, OverflowError, UnicodeDecodeError)
 """What reading a damaged flatbuffer raises."""
 
@@ -101,7 +104,7 @@ class LiteRTSession(Session):
             for name, index in self.input_index.items():
                 interpreter.set_tensor(index, feeds[name])
             interpreter.invoke()
-            return dict(layer_values(interpreter))
+            return layer_values(interpreter)
         except (ValueError, RuntimeError) as error:
             raise ToolError(f"{self.runtime.name} failed on {self.path.name}: {one_line(error)}") from error
 
@@ -143,10 +146,15 @@ def kernels(interpreter: Any) -> str:
     return f"XNNPACK, {partitions} partition{'s' * (partitions > 1)}" if partitions else "built-in"
 
 
-def layer_values(interpreter: Any) -> Iterator[tuple[str, LayerValue]]:
-    """What each operator gave that depends on the input, by name. A float value that is quantized next: as quantized."""
+def layer_values(interpreter: Any) -> dict[str, LayerValue]:
+    """What each operator gave that depends on the input, by name. A float value that is quantized next: as quantized.
+
+    The parts of an operator of the network are named ``gelu.1``, ``gelu``, the last one after it. The converter also names a
+    transpose after the operator that reads the same value, and then that is the last one: it is not the operator's result.
+    """
     tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
     computed = {each["index"] for each in interpreter.get_input_details()}
+    values, moved = dict[str, LayerValue](), list[str]()
     for operator in interpreter._get_ops_details():  # there is no other way to their order; tflite-runtime has it as well
         sources = [index for index in operator["inputs"] if index in computed]
         if not sources:
@@ -157,7 +165,20 @@ def layer_values(interpreter: Any) -> Iterator[tuple[str, LayerValue]]:
         for index in operator["outputs"]:
             names = sources if operator["op_name"] == "QUANTIZE" and is_float(tensors[sources[0]]) else [index]
             spec = spec_of(tensors[names[0]]["name"], "logits", tensors[index])
-            yield spec.name, LayerValue(interpreter.get_tensor(index), spec.scale, spec.zero_point or 0)
+            values[spec.name] = LayerValue(interpreter.get_tensor(index), spec.scale, spec.zero_point or 0)
+            source = str(tensors[sources[0]]["name"])
+            if operator["op_name"] in MOVES and whole_of(source) != whole_of(spec.name):
+                moved.append(spec.name)
+    for name in moved:
+        parts = [each for each in values if each != name and whole_of(each) == name and each not in moved]
+        if parts:
+            values[name] = values.pop(parts[-1])
+    return values
+
+
+def whole_of(name: str) -> str:
+    """The operator of the network that a tensor is a part of."""
+    return PART.sub("", name)
 
 
 def is_float(tensor: dict[str, Any]) -> bool:

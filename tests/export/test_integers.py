@@ -191,3 +191,25 @@ def test_a_weight_is_stored_once(target: str, tmp_path: Path) -> None:
     manifest = 30_000  # and what else is no weight
     assert weights < made.bytes < 2 * weights + manifest < 4 * weights, made.bytes
     assert made.verification is not None and made.verification.passed is not False
+
+
+class Many(nn.Module):
+    """Activations that stay float and read one value: TFLite transposes it for some of them, under another's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.first(image).relu()
+        result: Tensor = self.last(F.hardswish(x) + F.silu(x) + F.gelu(x) + F.mish(x) + F.elu(x) + F.softplus(x))
+        return result
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_transpose_is_not_taken_for_the_operator_that_it_is_named_after(target: str, tmp_path: Path) -> None:
+    made = onenet.export(quantized(Many()), target=target, precision="int8", out=tmp_path)
+    assert made.verification is not None and made.verification.passed
+    (layers,) = [each for each in made.verification.checks if each.name == "layers"]
+    assert layers.passed

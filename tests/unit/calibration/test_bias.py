@@ -165,3 +165,28 @@ def test_the_inputs_are_left_alone() -> None:
     before = [each.clone() for (each,) in calibration.inputs]
     decide(calibration, COARSE)
     assert all(torch.equal(a, b) for (a,), b in zip(calibration.inputs, before, strict=True))
+
+
+class Spectral(nn.Module):
+    """A Fourier transform has no proof in float64: the network is calibrated as it is, with its batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.norm, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Conv2d(8, 3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.norm(self.first(image)).relu()
+        result: Tensor = self.last(torch.fft.irfft2(torch.fft.rfft2(x) * 0.5, s=x.shape[2:]))
+        return result
+
+
+def test_a_batch_norm_that_stays_is_no_obstacle() -> None:
+    with pytest.warns(UserWarning, match="exported as it is"):
+        lowered = onenet.lower(build(Spectral().eval(), input_size=(16, 16)))
+    calibration = observe(lowered, list(smooth_images(4, 3, 16, 16)))
+    plain = decide(calibration, replace(INT8, bias_correction=False))
+    found = correct_biases(calibration.means, plain.reference, calibration.inputs)
+    assert found.biases
+    again = quantize(calibration.model, replace(plain.record, biases=found.biases), calibration.program)
+    assert output_error(calibration, again) < 1

@@ -136,7 +136,9 @@ def group_norm_in_sequence(
 
 
 BATCH_NORMS = (
-    *(aten.native_batch_norm.default, aten._native_batch_norm_legit.no_stats, aten._native_batch_norm_legit.default),
+    aten.native_batch_norm.default,
+    aten._native_batch_norm_legit.no_stats,
+    aten._native_batch_norm_legit.default,
 )
 REDUCTIONS: dict[object, Operator] = {
     aten.sum.dim_IntList: sum_in_sequence,

@@ -21,6 +21,8 @@ if sys.platform != "win32":
 FULL = (errno.ENOSPC, errno.EDQUOT)
 PREFIX = ".onenet-"
 """Of temporary folders."""
+UNHELD = ".new-onenet-"
+"""Of one that is not held yet, so that nobody takes it for one that was left."""
 
 
 @contextmanager
@@ -37,10 +39,10 @@ def temporary_folder(out: Path | None = None) -> Iterator[Path]:
     out = Path(tempfile.gettempdir()) if out is None else out
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with held(out, wait=True):  # so that nobody takes a folder that is not held yet for one that was left
-            remove_left(out)
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=out))
-            holding = hold(folder)
+        remove_left(out)
+        new = Path(tempfile.mkdtemp(prefix=UNHELD, dir=out))
+        holding = hold(new)
+        folder = new.rename(new.with_name(PREFIX + new.name[len(UNHELD) :]))
     except OSError as error:
         raise unwritable(out, error) from error
     try:
@@ -64,16 +66,16 @@ def remove_left(out: Path) -> None:
 
 
 @contextmanager
-def held(folder: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold a folder for a moment. Gives whether it is ours: no other process holds it."""
-    holding = hold(folder, wait=wait)
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder for a moment. Gives whether it is ours: nobody else holds it."""
+    holding = hold(folder)
     try:
         yield holding is not None
     finally:
         release(holding)
 
 
-def hold(folder: Path, *, wait: bool = False) -> int | None:
+def hold(folder: Path) -> int | None:
     """Lock a folder until this process releases it or ends; None where another holds it, or the system knows no locks."""
     if sys.platform == "win32":  # what a killed process left there stays
         return None
@@ -82,7 +84,7 @@ def hold(folder: Path, *, wait: bool = False) -> int | None:
     except OSError:  # gone by now, or another user's
         return None
     try:
-        fcntl.flock(holding, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(holding, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # held; or a file system without locks
         os.close(holding)
         return None

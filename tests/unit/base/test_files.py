@@ -195,6 +195,17 @@ def test_what_a_killed_process_left_goes_and_what_another_holds_stays(tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+def test_one_inside_another() -> None:
+    with temporary_folder() as outer:
+        with temporary_folder(outer) as inner:
+            assert inner.parent == outer
+        child = start(outer)  # as an export of a campaign does in another process
+        assert len(list(outer.iterdir())) == 1
+        child.kill()
+        child.communicate()
+    assert not outer.exists()
+
+
 def test_folders_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     before = tree(tmp_path)

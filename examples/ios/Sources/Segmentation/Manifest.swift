@@ -80,7 +80,7 @@ public struct Manifest: Decodable, Sendable {
             throw Problem("This app shows masks of one colour picture; \(name) is for \(task).")
         }
         guard output.role == "labels" || output.shape[1] == classes.count else {
-            throw Problem("\(name) has \(output.shape[1]) channel for \(classes.count) classes. Export it with --output labels.")
+            throw Problem("\(name): \(output.shape[1]) channel for \(classes.count) classes. Export it with --output labels.")
         }
         guard preprocessing == Manifest.preprocessing else {
             throw Problem("\(name) needs the preprocessing \(preprocessing); this app has \(Manifest.preprocessing).")

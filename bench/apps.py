@@ -182,7 +182,7 @@ brackets of the worst image. Made by `python -m bench.apps`.
 
 * **browser**: [examples/web](../../examples/web/README.md) in a headless Chromium.
 * **JVM**: the core and the runtimes of [android_demo](../../android_demo/README.md), with the Android builds of ONNX
-  Runtime and of TFLite 2.14 for x86-64.
+  Runtime and of TFLite 2.14 for x86-64; with five pictures of other sizes, stretched and in tiles.
 * **Raspberry Pi**: [examples/pi](../../examples/pi/README.md) on an emulated Pi (qemu, arm64 Debian 12), int8 only:
   fp32 takes an hour there.
 

@@ -27,8 +27,9 @@ def verify(path: Path | str, threads: int | None = None, runtime: str | None = N
     """
     path = Path(path)
     runtime_of(path, runtime)
-    check = check_content(path)
+    beside = check_bytes(path)
+    check = check_content(path) if beside.passed is None else beside
     if check.passed is False:
         told = read_sidecar(path) or read_manifest(path) or {}
         return Verification(path.name, str(told.get("target")), str(told.get("precision")), NOT_OPENED, (check,))
-    return verify_here(path, threads, runtime) if check_bytes(path).passed else isolated.verify(path, threads, runtime)
+    return verify_here(path, threads, runtime) if beside.passed else isolated.verify(path, threads, runtime)
